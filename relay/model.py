@@ -1,0 +1,517 @@
+"""What are the things the relay speaks of?
+
+The nouns of the public contract, each once: what a producer posts (`Event` and its parts), who is
+registered (`Partner`, `Endpoint`, …), what is owed and what was tried (`Delivery`, `Attempt`), and the
+closed lists that describe them. Data only: no I/O, no clock, no policy.
+
+Models are frozen. Fields that a producer may leave out are `None`; unknown fields are ignored here and
+kept in the stored body, which is passed on to nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from relay.times import to_ns
+
+# --- closed lists -------------------------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    """What moves."""
+
+    SUBSCRIPTION = "subscription"
+    SIM = "sim"
+
+
+class Status(StrEnum):
+    """Where a transfer stands."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    PARTIALLY_COMPLETED = "partially_completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+
+
+class EventType(StrEnum):
+    """A state change of a transfer; `STALLED` is derived by the relay and moves nothing."""
+
+    CREATED = "transfer.created"
+    UPDATED = "transfer.updated"
+    COMPLETED = "transfer.completed"
+    PARTIALLY_COMPLETED = "transfer.partially_completed"
+    FAILED = "transfer.failed"
+    EXPIRED = "transfer.expired"
+    CANCELED = "transfer.canceled"
+    STALLED = "transfer.stalled"
+
+
+MOVES_TO: dict[EventType, Status] = {
+    EventType.CREATED: Status.PENDING,
+    EventType.UPDATED: Status.IN_PROGRESS,
+    EventType.COMPLETED: Status.COMPLETED,
+    EventType.PARTIALLY_COMPLETED: Status.PARTIALLY_COMPLETED,
+    EventType.FAILED: Status.FAILED,
+    EventType.EXPIRED: Status.EXPIRED,
+    EventType.CANCELED: Status.CANCELED,
+}
+"""The status each type moves a transfer to (contract, section 2)."""
+
+PING = "relay.ping"
+"""The type of the message that `POST …/endpoints/{endpoint}/test` sends; not a transfer event."""
+
+
+class Audience(StrEnum):
+    """Who is told, by their role in the transfer."""
+
+    SOURCE = "source"
+    TARGET = "target"
+    CUSTOMER = "customer"
+    RESELLER = "reseller"
+
+
+class Channel(StrEnum):
+    """How somebody is told."""
+
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+    ACTIVITY = "activity"
+
+
+class DeliveryStatus(StrEnum):
+    """The life of a delivery; every status but `PENDING` is settled."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+    CANCELED = "canceled"
+
+
+class Outcome(StrEnum):
+    """Why an attempt ended as it did. The first group is a webhook's, the second an e-mail's."""
+
+    ACCEPTED = "accepted"  # 2xx, or 250 after the final dot
+    REJECTED = "rejected"  # any other 4xx
+    GONE = "gone"  # 410
+    THROTTLED = "throttled"  # 429
+    UNAVAILABLE = "unavailable"  # 503
+    SERVER_ERROR = "server_error"  # any other 5xx
+    REDIRECTED = "redirected"  # 3xx, never followed
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_LOST = "connection_lost"  # closed or reset before a status arrived
+    DNS_FAILED = "dns_failed"
+    TLS_FAILED = "tls_failed"
+    TIMED_OUT = "timed_out"
+    BLOCKED = "blocked"  # the address is not one the relay may dial
+    PROTOCOL_ERROR = "protocol_error"  # an answer that is not HTTP, or not SMTP
+    UNSENDABLE = "unsendable"  # nothing was sent: secret, header or template unusable
+
+    DEFERRED = "deferred"  # SMTP 4xx
+    BOUNCED = "bounced"  # SMTP 5xx: this mailbox does not exist or does not accept mail
+    REFUSED = "refused"  # SMTP 5xx: this message is not wanted
+    AMBIGUOUS = "ambiguous"  # lost after the final dot: it may have been accepted
+    TRANSPORT_DOWN = "transport_down"  # the relay's own mail server: its fault, no attempt is spent
+    ADDRESS_UNSUPPORTED = "address_unsupported"  # the server does not take such an address (no SMTPUTF8)
+
+
+class SkipReason(StrEnum):
+    """Why somebody who might have been told was not."""
+
+    POLICY = "policy"  # the [notify] row does not tell this audience by this channel
+    PARTNER_UNKNOWN = "partner_unknown"
+    NO_ENDPOINT = "no_endpoint"
+    NO_ADMIN_AGENT = "no_admin_agent"
+    NO_CONTACT = "no_contact"
+    NO_RESELLER = "no_reseller"
+    TYPE_NOT_SUBSCRIBED = "type_not_subscribed"
+    FILTERED = "filtered"
+    LATE = "late"
+    REPEAT = "repeat"
+    DERIVED = "derived"
+    DUPLICATE_ADDRESS = "duplicate_address"  # the same mailbox is already told of this event
+    SUPPRESSED = "suppressed"
+    NO_SUCH_EVENT = "no_such_event"
+
+
+class CancelReason(StrEnum):
+    """Why a pending delivery was canceled instead of sent."""
+
+    ENDPOINT_REMOVED = "endpoint_removed"
+    RECIPIENT_REMOVED = "recipient_removed"
+    PARTNER_REMOVED = "partner_removed"
+    TYPE_NOT_SUBSCRIBED = "type_not_subscribed"
+    SUPPRESSED = "suppressed"
+    TRANSFER_ENDED = "transfer_ended"
+
+
+class ProductType(StrEnum):
+    """What a subscription transfer may be limited to; none named means all."""
+
+    ONLINE_SERVICES_NCE = "online_services_nce"
+    AZURE_SUBSCRIPTION = "azure_subscription"
+    AZURE_RESERVATION = "azure_reservation"
+    AZURE_SAVINGS_PLAN = "azure_savings_plan"
+
+
+# --- field types ----------------------------------------------------------------------------------
+
+
+def _rfc3339(text: str) -> str:
+    try:
+        to_ns(text)
+    except ValueError as problem:
+        raise PydanticCustomError("time", str(problem)) from None
+    return text
+
+
+def _mailbox(text: str) -> str:
+    """One address, as a producer or partner gave it. Whether mail reaches it is found out by sending."""
+    if len(text) > 254 or not _ADDRESS.fullmatch(text):
+        raise PydanticCustomError("email", "give one e-mail address, such as aoi@fabrikam.example")
+    return text
+
+
+def _web_link(text: str) -> str:
+    if not re.match(r"https?://[^\s/]", text, re.ASCII) or _CONTROL.search(text):
+        raise PydanticCustomError("url", "give an absolute https link")
+    return text
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\s]")
+_ADDRESS = re.compile(r"[^-\x00-\x20\x7f()<>\[\],;:\\\"@%!][^\x00-\x20\x7f()<>\[\],;:\\\"@%!]{0,63}@[^-.\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/][^\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/]{0,252}")
+
+EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,128}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Timestamp = Annotated[str, StringConstraints(max_length=40), AfterValidator(_rfc3339)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+
+
+class _Noun(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class _Stored(BaseModel):
+    """A record of the relay's own: read back from JSON, where enums and tuples are plain."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# --- what a producer posts ------------------------------------------------------------------------
+
+
+class Actor(_Noun):
+    """The person who acted."""
+
+    email: Mailbox | None = None
+    role: Text | None = None
+
+
+class Party(_Noun):
+    """An organisation in a transfer. `email` is a SIM target's root user; `locale` that user's."""
+
+    id: Identifier
+    name: Text
+    tenant_id: Text | None = None
+    email: Mailbox | None = None
+    locale: Locale | None = None
+
+
+class Reseller(_Noun):
+    """The indirect reseller behind an indirect provider."""
+
+    id: Identifier
+    name: Text | None = None
+
+
+class Contact(_Noun):
+    """A person of the customer, named in the transfer request."""
+
+    email: Mailbox
+    name: Text | None = None
+    locale: Locale | None = None
+
+
+class Customer(_Noun):
+    """Whose the subscriptions are. `id` and `name` are required of a subscription transfer."""
+
+    id: Identifier | None = None
+    name: Text | None = None
+    contacts: tuple[Contact, ...] = Field(default=(), max_length=100, strict=False)
+
+
+class ItemError(_Noun):
+    """Why one item did not move."""
+
+    code: Annotated[str, StringConstraints(max_length=128)] | None = None
+    message: Annotated[str, StringConstraints(max_length=4096)] | None = None
+
+
+class Item(_Noun):
+    """One thing that moves: a subscription (`id`, `product_type`, `quantity`, …) or a SIM (`imsi`, …).
+
+    `status` is an open set: sources use statuses not known yet, and those pass through.
+    """
+
+    id: Identifier | None = None
+    name: Text | None = None
+    product_type: Text | None = None
+    quantity: Annotated[int, Field(ge=0)] | None = None
+    status: Text | None = None
+    result_id: Identifier | None = None
+    error: ItemError | None = None
+    imsi: Identifier | None = None
+    iccid: Identifier | None = None
+    sim_id: Identifier | None = None
+
+
+class Transfer(_Noun):
+    """What moves from one party to another, as an event describes it (contract, section 2)."""
+
+    id: Identifier
+    kind: Annotated[Kind, Field(strict=False)]
+    status: Annotated[Status, Field(strict=False)]
+    created_at: Timestamp
+    expires_at: Timestamp | None = None
+    source: Party
+    target: Party
+    reseller: Reseller | None = None
+    customer: Customer | None = None
+    product_types: tuple[Annotated[ProductType, Field(strict=False)], ...] | None = Field(
+        default=None, max_length=16, strict=False
+    )
+    replaces: Identifier | None = None
+    items: tuple[Item, ...] | None = Field(default=None, max_length=2000, strict=False)
+    acceptance_url: Annotated[
+        str, StringConstraints(max_length=2048), AfterValidator(_web_link)
+    ] | None = None
+    effective_on: Annotated[date, Field(strict=False)] | None = None
+
+
+class Event(_Noun):
+    """One state change of one transfer, as a producer posted it; immutable."""
+
+    id: EventId
+    type: Annotated[EventType, Field(strict=False)]
+    occurred_at: Timestamp
+    actor: Actor | None = None
+    transfer: Transfer
+
+    @property
+    def occurred_ns(self) -> int:
+        """When it happened, in nanoseconds since the epoch: what events are ordered by."""
+        return to_ns(self.occurred_at)
+
+    @property
+    def transfer_key(self) -> str:
+        """The transfer's id as it is compared: without regard to case."""
+        return self.transfer.id.casefold()
+
+
+# --- who is registered ------------------------------------------------------------------------------
+
+
+class AdminAgent(_Stored):
+    """A person of a partner who is told by e-mail."""
+
+    email: Mailbox
+    name: Text
+    locale: Locale | None = None
+
+
+class Partner(_Stored):
+    """An organisation registered with the relay."""
+
+    id: Identifier
+    name: Text
+    locale: Locale | None = None
+    tenant_id: Text | None = None
+    admin_agents: tuple[AdminAgent, ...] = ()
+    created_at_ms: int
+    updated_at_ms: int
+
+    @property
+    def key(self) -> str:
+        """The partner's id as it is compared: without regard to case."""
+        return self.id.casefold()
+
+
+class EndpointFilter(_Stored):
+    """Which of a partner's events an endpoint wants; what is absent does not limit."""
+
+    role: Literal["source", "target"] | None = None
+    kind: Kind | None = None
+    product_types: tuple[ProductType, ...] | None = None
+    customer: Identifier | None = None
+
+
+class EndpointState(StrEnum):
+    """Whether an endpoint is sent to."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class Secret(_Stored):
+    """A signing secret, sealed (see relay.vault). `expires_at_ms` is set on the previous ones."""
+
+    sealed: str
+    created_at_ms: int
+    expires_at_ms: int | None = None
+
+
+class Endpoint(_Stored):
+    """A URL that a partner registered, with its secrets, event types and state.
+
+    `secrets` has the current one first. `headers` are sealed as one JSON object. `rate_limit` is
+    requests a minute.
+    """
+
+    id: str
+    partner: str
+    url: str
+    event_types: tuple[str, ...] | None = None
+    filter: EndpointFilter = EndpointFilter()
+    description: str = ""
+    ordering: Literal["transfer", "none"] = "transfer"
+    sealed_headers: str | None = None
+    header_names: tuple[str, ...] = ()
+    rate_limit: int | None = None
+    format: Literal["standard"] = "standard"
+    secrets: tuple[Secret, ...] = ()
+    signing_key: Secret | None = None
+    state: EndpointState = EndpointState.ENABLED
+    disabled_reason: str | None = None
+    disabled_at_ms: int | None = None
+    created_at_ms: int
+    updated_at_ms: int
+
+
+class Producer(_Stored):
+    """A system that posts events. The token is stored hashed, the secrets sealed."""
+
+    id: str
+    name: str
+    secrets: tuple[Secret, ...] = ()
+    all_transfers: bool = False
+    created_at_ms: int
+
+
+class TokenHolder(StrEnum):
+    """What kind of caller a bearer token names."""
+
+    OPERATOR = "operator"
+    PRODUCER = "producer"
+    PARTNER = "partner"
+
+
+class Token(_Stored):
+    """A bearer token as it is stored: never the token itself, only its SHA-256."""
+
+    id: str
+    holder: TokenHolder
+    holder_id: str
+    digest: str
+    created_at_ms: int
+
+
+# --- what is owed and what was tried --------------------------------------------------------------
+
+
+class Recipient(_Stored):
+    """Whom a delivery is for: an endpoint of a partner, or one mailbox.
+
+    `id` is a function of the partner and endpoint, or of the address; it names the queue.
+    """
+
+    id: str
+    channel: Channel
+    audience: Audience
+    partner: str | None = None
+    endpoint: str | None = None
+    email: str | None = None
+    name: str | None = None
+    locale: str | None = None
+    with_link: bool = False
+
+
+class Delivery(_Stored):
+    """One event to one endpoint or one mailbox: the part that is fixed when it is planned."""
+
+    id: str
+    event_id: str
+    type: str
+    transfer: str
+    transfer_key: str
+    sequence: int
+    created_at_ms: int
+    recipient: Recipient
+
+
+class Attempt(_Stored):
+    """One HTTP request or one SMTP transaction of a delivery.
+
+    `number` starts at 1; times are Unix milliseconds, `duration_ms` the whole attempt. `status` is the
+    HTTP status or the SMTP reply code. `answer` is at most the first 4 KiB of what came back.
+    `second_try` says that a stale kept-alive connection was replaced once inside this attempt.
+    """
+
+    number: int
+    at_ms: int
+    duration_ms: int
+    outcome: Outcome
+    status: int | None = None
+    detail: str = ""
+    retry_after_s: int | None = None
+    request_headers: dict[str, str] = Field(default_factory=dict)
+    answer_headers: dict[str, str] = Field(default_factory=dict)
+    answer: str = ""
+    second_try: bool = False
+
+
+class Skip(_Stored):
+    """Somebody who might have been told and was not, and why."""
+
+    audience: Audience
+    channel: Channel
+    reason: SkipReason
+    partner: str | None = None
+    endpoint: str | None = None
+    email: str | None = None
+
+
+def check_event(event: Event) -> list[tuple[str, str]]:
+    """The rules that span fields, as (JSON pointer, what to do about it); none when the event is sound."""
+    found: list[tuple[str, str]] = []
+    transfer = event.transfer
+    if event.type is EventType.STALLED:
+        found.append(("/type", "transfer.stalled is derived by the relay; producers do not post it"))
+    elif (wanted := MOVES_TO[event.type]) is not transfer.status:
+        found.append(("/transfer/status", f"{event.type} moves a transfer to {wanted}; make type and status agree"))
+    if transfer.source.id.casefold() == transfer.target.id.casefold():
+        found.append(("/transfer/target/id", "source and target must be two different parties"))
+    if transfer.kind is Kind.SUBSCRIPTION:
+        if transfer.customer is None:
+            found.append(("/transfer/customer", "a subscription transfer needs its customer, with id and name"))
+        else:
+            for field in ("id", "name"):
+                if getattr(transfer.customer, field) is None:
+                    found.append((f"/transfer/customer/{field}", "required of a subscription transfer"))
+    else:
+        if event.type is EventType.EXPIRED:
+            found.append(("/type", "a sim transfer does not expire"))
+        if transfer.product_types:
+            found.append(("/transfer/product_types", "a sim transfer has none; leave it out"))
+    return found
+
+
