@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 
 from relay.model import MOVES_TO, EventType, Kind, Status
 
@@ -83,30 +84,29 @@ def judge(
     if kind is not standing.kind:
         return Verdict(Move.REFUSED, standing, reason=f"this is a {standing.kind} transfer, not a {kind} one")
     if to is standing.status:
-        return Verdict(Move.REPEAT, replace(standing, derived=False, before=None) if not derived else standing)
-    if standing.derived:
-        if derived:
-            return Verdict(Move.REFUSED, standing, reason="another state was already derived")
-        standing = replace(standing, status=standing.before or standing.status, derived=False, before=None)
-        if to is standing.status:
-            return Verdict(Move.REPEAT, standing)
-    if to not in FINAL and (standing.status in FINAL or occurred_ns < standing.moved_ns):
+        confirmed = standing if derived else replace(standing, derived=False, before=None)
+        return Verdict(Move.REPEAT, confirmed)
+    if standing.derived and derived:
+        return Verdict(Move.REFUSED, standing, reason="another state was already derived")
+    said = standing.before if standing.derived and standing.before is not None else standing.status
+    if to is said:
+        return Verdict(Move.REPEAT, standing)
+    if to not in FINAL and (said in FINAL or occurred_ns < standing.moved_ns):
         return Verdict(Move.LATE, standing)
-    steps = _steps(kind, standing.status, to)
+    steps = _steps(kind, said, to)
     if steps is None:
-        return Verdict(
-            Move.REFUSED, standing, reason=f"a {kind} transfer that is {standing.status} cannot become {to}"
-        )
+        return Verdict(Move.REFUSED, standing, reason=f"a {kind} transfer that is {said} cannot become {to}")
     moved = Standing(
         kind,
         to,
-        standing.moved_ns if derived else max(occurred_ns, standing.moved_ns),
+        standing.moved_ns if derived else occurred_ns,
         derived,
-        standing.status if derived else None,
+        said if derived else None,
     )
     return Verdict(Move.APPLIED, moved, gap=steps > 1)
 
 
+@cache
 def _steps(kind: Kind, start: Status, goal: Status) -> int | None:
     """How many legal moves lead from `start` to `goal`; None when no path does."""
     reached = {start: 0}

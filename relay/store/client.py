@@ -1,0 +1,214 @@
+"""How is the database asked, many questions at a time?
+
+Everything that must be atomic is a Lua script over a batch of operations. An operation touches the keys
+of one hash tag only, so on a cluster operations travel one call a slot, and on a single server all of
+them in one call. The scripts are idempotent: a call whose reply was lost is simply made again.
+
+Framing of every script: `ARGV[1]` is the key prefix, then for each operation its number of arguments and
+the arguments; the first argument is the hash tag. The reply is an array with one reply an operation.
+`KEYS[1]` is a key of the first operation's slot and routes the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError as RedisConnectionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+    TryAgainError,
+)
+
+from relay.errors import StoreError, StoreFull, StoreUnavailable
+
+Arg = bytes | str | int | float
+Op = tuple[Arg, ...]
+"""One operation: its hash tag, then its arguments."""
+
+_AWAY = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    ReadOnlyError,
+    TryAgainError,
+    asyncio.TimeoutError,
+    OSError,
+)
+_AWAY_CODES = frozenset({"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY"})
+_FULL_CODES = frozenset({"OOM", "MISCONF"})
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script by name, with the SHA-1 the server knows it by."""
+
+    name: str
+    text: str
+    sha: str
+
+    @classmethod
+    def read(cls, name: str) -> Script:
+        """The script in `lua/<name>.lua`, with the shared `lua/frame.lua` around it."""
+        folder = resources.files("relay.store").joinpath("lua")
+        body = folder.joinpath(f"{name}.lua").read_text("utf-8")
+        frame = folder.joinpath("frame.lua").read_text("utf-8")
+        text = frame.replace("--@operation", body)
+        return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One script with the operations it is to do."""
+
+    script: Script
+    ops: Sequence[Op]
+
+
+class Client:
+    """The connection pool and the batched call. Raises only `StoreError` and its kinds."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self.redis = redis
+        self.prefix = prefix
+
+    @classmethod
+    def connect(cls, url: str, *, prefix: str, connections: int, timeout_s: float = 10.0) -> Client:
+        """A client for `url`; nothing is sent before the first call."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=min(timeout_s, 5.0),
+            socket_keepalive=True,
+            health_check_interval=30,
+        )
+        return cls(Redis(connection_pool=pool), prefix)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self.redis.aclose(close_connection_pool=True)
+
+    def key(self, tag: str, rest: str = "") -> str:
+        """The name of a key: `<prefix>:{<tag>}` and, where there are several, `:<rest>`."""
+        return f"{self.prefix}:{{{tag}}}:{rest}" if rest else f"{self.prefix}:{{{tag}}}"
+
+    async def run(self, script: Script, ops: Sequence[Op]) -> list[Any]:
+        """The replies of one script, one an operation."""
+        if not ops:
+            return []
+        (replies,) = await self.batch([Call(script, ops)])
+        return replies
+
+    async def batch(self, calls: Sequence[Call]) -> list[list[Any]]:
+        """Several scripts in one round trip, done in their order; one list of replies a call."""
+        try:
+            return await self._send(calls)
+        except NoScriptError:
+            # The server restarted or failed over, and lost its script cache. What ran before the
+            # missing script is idempotent, so the whole batch goes again.
+            await self._load({call.script for call in calls})
+            return await self._guarded(calls)
+        except (RedisError, *_AWAY) as error:
+            raise translated(error) from error
+
+    async def _guarded(self, calls: Sequence[Call]) -> list[list[Any]]:
+        try:
+            return await self._send(calls)
+        except (RedisError, *_AWAY) as error:
+            raise translated(error) from error
+
+    async def _send(self, calls: Sequence[Call]) -> list[list[Any]]:
+        if len(calls) == 1:
+            return [await self.redis.execute_command(*self._command(calls[0]))]
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.execute_command(*self._command(call))
+            return list(await pipe.execute())
+
+    def _command(self, call: Call) -> list[Arg]:
+        command: list[Arg] = ["EVALSHA", call.script.sha, 1, self.key(str(call.ops[0][0])), self.prefix]
+        for op in call.ops:
+            command.append(len(op))
+            command.extend(op)
+        return command
+
+    async def _load(self, scripts: Iterable[Script]) -> None:
+        try:
+            for script in scripts:
+                await self.redis.script_load(script.text)
+        except (RedisError, *_AWAY) as error:
+            raise translated(error) from error
+
+
+def translated(error: BaseException) -> StoreError:
+    """What a redis-py exception means to us. An error reply is told by its code, the first word of
+    the reply, as the protocol defines it."""
+    if isinstance(error, OutOfMemoryError):
+        return StoreFull("the database refuses writes: its memory limit is reached")
+    if isinstance(error, _AWAY):
+        return StoreUnavailable(f"the database cannot be reached ({type(error).__name__})")
+    if isinstance(error, ResponseError):
+        code = str(error).partition(" ")[0]
+        if code in _FULL_CODES:
+            return StoreFull(f"the database refuses writes ({code})")
+        if code in _AWAY_CODES:
+            return StoreUnavailable(f"the database is not ready ({code})")
+    return StoreError(f"the database answered: {error}")
+
+
+class GroupCommit:
+    """Operations that arrive together share one call, one round trip and one fsync.
+
+    While a call is under way the next operations gather; `most` bounds a call. A failed call fails each
+    of its operations with the same error: they may or may not have happened, and may be sent again.
+    """
+
+    def __init__(self, client: Client, script: Script, *, most: int = 256, lanes: int = 1) -> None:
+        self._client = client
+        self._script = script
+        self._most = most
+        self._free = lanes
+        self._waiting: list[tuple[Op, asyncio.Future[Any]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, op: Op) -> Any:
+        """The reply to one operation."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((op, future))
+        if self._free:
+            self._free -= 1
+            task = loop.create_task(self._flush())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                try:
+                    replies = await self._client.run(self._script, [op for op, _ in batch])
+                except StoreError as error:
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for (_, future), reply in zip(batch, replies, strict=True):
+                        if not future.done():
+                            future.set_result(reply)
+        finally:
+            self._free += 1
