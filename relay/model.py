@@ -431,7 +431,8 @@ class Token(_Stored):
 class Recipient(_Stored):
     """Whom a delivery is for: an endpoint of a partner, or one mailbox.
 
-    `id` is a function of the partner and endpoint, or of the address; it names the queue.
+    `id` is a function of the endpoint, or of the address and its role; it names the queue. `is_root`
+    marks the root user of a SIM's target, who gets the acceptance link where there is one (`with_link`).
     """
 
     id: str
@@ -442,6 +443,7 @@ class Recipient(_Stored):
     email: str | None = None
     name: str | None = None
     locale: str | None = None
+    is_root: bool = False
     with_link: bool = False
 
 

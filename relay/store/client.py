@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -60,11 +61,12 @@ class Script:
 
     @classmethod
     def read(cls, name: str) -> Script:
-        """The script in `lua/<name>.lua`, with the shared `lua/frame.lua` around it."""
+        """The script in `lua/<name>.lua`, inside the frame all share; `--@queue` brings in `lua/queue.lua`."""
         folder = resources.files("relay.store").joinpath("lua")
         body = folder.joinpath(f"{name}.lua").read_text("utf-8")
         frame = folder.joinpath("frame.lua").read_text("utf-8")
-        text = frame.replace("--@operation", body)
+        shared = folder.joinpath("queue.lua").read_text("utf-8")
+        text = frame.replace("--@operation", body.replace("--@queue", shared))
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -76,11 +78,21 @@ class Call:
     ops: Sequence[Op]
 
 
+class Plain(Redis):
+    """Single commands, for reading indexes; what fails is raised as a `StoreError`."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's, but for the exception."""
+        with translating():
+            return await super().execute_command(*args, **options)
+
+
 class Client:
     """The connection pool and the batched call. Raises only `StoreError` and its kinds."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self.redis = redis
+        self.plain = Plain(connection_pool=redis.connection_pool)
         self.prefix = prefix
 
     @classmethod
@@ -167,6 +179,15 @@ def translated(error: BaseException) -> StoreError:
         if code in _AWAY_CODES:
             return StoreUnavailable(f"the database is not ready ({code})")
     return StoreError(f"the database answered: {error}")
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Within it, a plain command's failure is raised as a `StoreError`."""
+    try:
+        yield
+    except (RedisError, *_AWAY) as error:
+        raise translated(error) from error
 
 
 class GroupCommit:

@@ -1,0 +1,355 @@
+"""Who is told what, by which channel, and who is not, for what reason?
+
+One accepted event, the policy and the registrations give a `Plan`: the deliveries to make, what each
+audience is shown, what the activity logs record, and a named skip reason for everyone who might have
+been told and was not. Pure. A delivery's id is a function of the event and the recipient, so whatever
+plans twice plans the same deliveries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay import view
+from relay.model import (
+    Audience,
+    CancelReason,
+    Channel,
+    Contact,
+    Delivery,
+    Endpoint,
+    Event,
+    EventType,
+    Kind,
+    Partner,
+    Recipient,
+    Skip,
+    SkipReason,
+)
+
+PARTNERS = (Audience.SOURCE, Audience.TARGET, Audience.RESELLER)
+"""The audiences that are organisations and may be registered with the relay."""
+_POSSIBLE: tuple[tuple[Audience, Channel], ...] = (
+    (Audience.SOURCE, Channel.WEBHOOK),
+    (Audience.TARGET, Channel.WEBHOOK),
+    (Audience.SOURCE, Channel.EMAIL),
+    (Audience.TARGET, Channel.EMAIL),
+    (Audience.CUSTOMER, Channel.EMAIL),
+    (Audience.SOURCE, Channel.ACTIVITY),
+    (Audience.TARGET, Channel.ACTIVITY),
+)
+"""Who might be told by what, whatever the policy; the reseller only where the policy names it."""
+
+
+class Row(Protocol):
+    """One row of the policy: who is told of one type by each channel, and whose record is an audit record."""
+
+    @property
+    def webhook(self) -> tuple[Audience, ...]: ...
+    @property
+    def email(self) -> tuple[Audience, ...]: ...
+    @property
+    def activity(self) -> tuple[Audience, ...]: ...
+    @property
+    def audit(self) -> tuple[Audience, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a party has registered: None and nothing where it is unknown."""
+
+    partner: Partner | None
+    endpoints: Mapping[str, Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The event as it was accepted."""
+
+    event: Event
+    sequence: int
+    accepted_at_ms: int
+    late: bool = False
+    repeat: bool = False
+    derived: bool = False
+    gap: bool = False
+    has_link: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one partner's activity log records of the event."""
+
+    audience: Audience
+    partner: str
+    audit: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """The outcome. `bodies` holds each audience's view once; `lanes` the deliveries that keep order;
+    `unknown` the audiences whose party is not registered."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    unordered: set[str] = field(default_factory=set)
+    bodies: dict[Audience, bytes] = field(default_factory=dict)
+    activity: list[Told] = field(default_factory=list)
+    feed: list[Told] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    unknown: list[Audience] = field(default_factory=list)
+
+
+def party_key(audience: Audience, event: Event) -> str | None:
+    """The casefolded id under which an audience's organisation is registered, if it has one."""
+    transfer = event.transfer
+    match audience:
+        case Audience.SOURCE:
+            return transfer.source.id.casefold()
+        case Audience.TARGET:
+            return transfer.target.id.casefold()
+        case Audience.RESELLER:
+            return None if transfer.reseller is None else transfer.reseller.id.casefold()
+        case Audience.CUSTOMER:
+            return None
+
+
+def plan(
+    step: Step,
+    *,
+    row: Row,
+    registered: Mapping[str, Registered],
+    default_locale: str,
+    derived_email: bool = False,
+    only: Audience | None = None,
+) -> Plan:
+    """Who is told of this step. `only` limits it to one audience that is told afterwards."""
+    made = Plan()
+    pairs: dict[tuple[Audience, Channel], None] = dict.fromkeys(_POSSIBLE)
+    told = {
+        (audience, channel): None
+        for channel, audiences in (
+            (Channel.WEBHOOK, row.webhook),
+            (Channel.EMAIL, row.email),
+            (Channel.ACTIVITY, row.activity),
+        )
+        for audience in audiences
+    }
+    for audience, channel in pairs | told:
+        if only is not None and audience is not only:
+            continue
+        if (audience, channel) not in told:
+            made.skips.append(Skip(audience=audience, channel=channel, reason=SkipReason.POLICY))
+        elif (reason := _hindrance(step, channel, derived_email=derived_email)) is not None:
+            made.skips.append(Skip(audience=audience, channel=channel, reason=reason))
+        else:
+            _tell(made, step, audience, channel, row, registered, default_locale)
+    for audience in {d.recipient.audience for d in made.deliveries} | {f.audience for f in made.feed}:
+        made.bodies[audience] = view.message(
+            audience,
+            step.event,
+            sequence=step.sequence,
+            late=step.late,
+            derived=step.derived,
+            gap=step.gap,
+        )
+    return made
+
+
+def _hindrance(step: Step, channel: Channel, *, derived_email: bool) -> SkipReason | None:
+    """Why this step is told to nobody by this channel, whoever it is."""
+    if step.repeat:
+        return SkipReason.REPEAT
+    if channel is Channel.EMAIL and step.late:
+        return SkipReason.LATE
+    if channel is Channel.EMAIL and step.derived and not derived_email:
+        return SkipReason.DERIVED
+    return None
+
+
+def _tell(
+    made: Plan,
+    step: Step,
+    audience: Audience,
+    channel: Channel,
+    row: Row,
+    registered: Mapping[str, Registered],
+    default_locale: str,
+) -> None:
+    key = party_key(audience, step.event)
+    known = registered.get(key) if key is not None else None
+    partner = known.partner if known is not None else None
+    sim_root = (
+        channel is Channel.EMAIL
+        and audience is Audience.TARGET
+        and step.event.transfer.kind is Kind.SIM
+        and step.event.transfer.target.email is not None
+    )
+    if audience is Audience.RESELLER and key is None:
+        made.skips.append(Skip(audience=audience, channel=channel, reason=SkipReason.NO_RESELLER))
+        return
+    if key is not None and partner is None:
+        made.skips.append(
+            Skip(audience=audience, channel=channel, reason=SkipReason.PARTNER_UNKNOWN, partner=key)
+        )
+        if audience not in made.unknown:
+            made.unknown.append(audience)
+        if not sim_root:
+            return
+    match channel:
+        case Channel.ACTIVITY:
+            if key is not None:
+                made.activity.append(Told(audience, key, audience in row.audit))
+        case Channel.WEBHOOK:
+            if known is not None and key is not None:
+                made.feed.append(Told(audience, key, audit=False))
+                _webhooks(made, step, audience, key, known.endpoints.values())
+        case Channel.EMAIL:
+            _emails(made, step, audience, key, partner, default_locale)
+
+
+def _webhooks(
+    made: Plan, step: Step, audience: Audience, partner: str, endpoints: Iterable[Endpoint]
+) -> None:
+    found = False
+    for endpoint in endpoints:
+        found = True
+        reason = unwanted(endpoint, step.event, audience)
+        if reason is not None:
+            made.skips.append(
+                Skip(
+                    audience=audience,
+                    channel=Channel.WEBHOOK,
+                    reason=reason,
+                    partner=partner,
+                    endpoint=endpoint.id,
+                )
+            )
+            continue
+        to = Recipient(
+            id=endpoint.id,
+            channel=Channel.WEBHOOK,
+            audience=audience,
+            partner=partner,
+            endpoint=endpoint.id,
+        )
+        made.deliveries.append(_delivery(step, to))
+        if endpoint.ordering == "none":
+            made.unordered.add(made.deliveries[-1].id)
+    if not found:
+        made.skips.append(
+            Skip(audience=audience, channel=Channel.WEBHOOK, reason=SkipReason.NO_ENDPOINT, partner=partner)
+        )
+
+
+def unwanted(endpoint: Endpoint, event: Event, audience: Audience) -> SkipReason | None:
+    """Why an endpoint does not get this event; None when it does."""
+    if endpoint.event_types is not None and event.type.value not in endpoint.event_types:
+        return SkipReason.TYPE_NOT_SUBSCRIBED
+    limits = endpoint.filter
+    transfer = event.transfer
+    customer = (transfer.customer.id if transfer.customer is not None else None) or ""
+    asked = frozenset(transfer.product_types or ())
+    fits = (
+        (limits.role is None or limits.role == audience.value)
+        and (limits.kind is None or limits.kind is transfer.kind)
+        and (limits.customer is None or limits.customer.casefold() == customer.casefold())
+        # A transfer that names no product types may move any of them.
+        and (limits.product_types is None or not asked or bool(asked & frozenset(limits.product_types)))
+    )
+    return None if fits else SkipReason.FILTERED
+
+
+def _emails(
+    made: Plan,
+    step: Step,
+    audience: Audience,
+    key: str | None,
+    partner: Partner | None,
+    default_locale: str,
+) -> None:
+    transfer = step.event.transfer
+    people: list[tuple[str, str | None, str | None, bool]] = []
+    partner_locale = partner.locale if partner is not None else None
+    if audience is Audience.CUSTOMER:
+        contacts: tuple[Contact, ...] = transfer.customer.contacts if transfer.customer is not None else ()
+        people = [(c.email, c.name, c.locale, False) for c in contacts]
+        nobody = SkipReason.NO_CONTACT
+    else:
+        root = transfer.target if audience is Audience.TARGET and transfer.kind is Kind.SIM else None
+        if root is not None and root.email is not None:
+            people.append((root.email, root.name, root.locale, True))
+        people += [(a.email, a.name, a.locale, False) for a in (partner.admin_agents if partner else ())]
+        nobody = SkipReason.NO_ADMIN_AGENT
+    if not people:
+        made.skips.append(Skip(audience=audience, channel=Channel.EMAIL, reason=nobody, partner=key))
+    seen: set[str] = set()
+    for email, name, locale, is_root in people:
+        if email.casefold() in seen:
+            made.skips.append(
+                Skip(
+                    audience=audience,
+                    channel=Channel.EMAIL,
+                    reason=SkipReason.DUPLICATE_ADDRESS,
+                    partner=key,
+                    email=email,
+                )
+            )
+            continue
+        seen.add(email.casefold())
+        to = Recipient(
+            id=mailbox_id(audience, key, email),
+            channel=Channel.EMAIL,
+            audience=audience,
+            partner=key if audience is not Audience.CUSTOMER else None,
+            email=email,
+            name=name,
+            locale=locale or partner_locale or default_locale,
+            is_root=is_root,
+            with_link=is_root and step.has_link and step.event.type is EventType.CREATED,
+        )
+        made.deliveries.append(_delivery(step, to))
+
+
+def mailbox_id(audience: Audience, partner: str | None, email: str) -> str:
+    """The recipient id of one mailbox: a function of the address and in which role it is told."""
+    who = f"{audience.value}\0{partner or ''}\0{email.casefold()}"
+    return f"mb_{hashlib.blake2b(who.encode(), digest_size=10).hexdigest()}"
+
+
+def delivery_id(recipient: str, event_id: str) -> str:
+    """The id of a delivery: a function of the event and the recipient, whose queue it names."""
+    return f"dlv_{recipient}_{hashlib.blake2b(event_id.encode(), digest_size=10).hexdigest()}"
+
+
+def _delivery(step: Step, to: Recipient) -> Delivery:
+    return Delivery(
+        id=delivery_id(to.id, step.event.id),
+        event_id=step.event.id,
+        type=step.event.type.value,
+        transfer=step.event.transfer.id,
+        transfer_key=step.event.transfer_key,
+        sequence=step.sequence,
+        created_at_ms=step.accepted_at_ms,
+        recipient=to,
+    )
+
+
+def still_wanted(delivery: Delivery, registered: Registered) -> CancelReason | None:
+    """Why a planned delivery is not sent after all, asked before each attempt; None when it is."""
+    to = delivery.recipient
+    if to.audience is Audience.CUSTOMER or to.is_root:
+        return None
+    if registered.partner is None:
+        return CancelReason.PARTNER_REMOVED
+    if to.channel is Channel.EMAIL:
+        agents = {agent.email.casefold() for agent in registered.partner.admin_agents}
+        return None if (to.email or "").casefold() in agents else CancelReason.RECIPIENT_REMOVED
+    endpoint = registered.endpoints.get(to.endpoint or "")
+    if endpoint is None:
+        return CancelReason.ENDPOINT_REMOVED
+    if endpoint.event_types is not None and delivery.type not in endpoint.event_types:
+        return CancelReason.TYPE_NOT_SUBSCRIBED
+    return None

@@ -1,0 +1,102 @@
+"""What does the relay remember, and who may touch it?
+
+`Store` is the only way to the database; the modules of this package are the only ones that know a key.
+Truth lives in the relay's own keys, changed by the scripts in `lua/`; arq's keys carry wake-ups only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.model import Channel, DeliveryStatus
+from relay.store.client import Client
+from relay.store.counters import Counters
+from relay.store.hints import Hints
+from relay.store.ledger import Ledger
+from relay.store.queues import Queues
+from relay.store.records import DeliveryRecord, Page, TransferRecord
+from relay.store.registry import Registry
+from relay.store.transfers import Transfers
+
+_CHUNK = 100
+_MOST_EVENTS = 2_000
+_BEHIND = 1_000_000
+"""More than the deliveries of any event: a cursor behind all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The faces of the store over one client."""
+
+    client: Client
+    transfers: Transfers
+    queues: Queues
+    ledger: Ledger
+    hints: Hints
+    counters: Counters
+    registry: Registry
+
+    @classmethod
+    def over(cls, client: Client) -> Store:
+        """The faces over a connected client."""
+        transfers = Transfers(client)
+        return cls(
+            client=client,
+            transfers=transfers,
+            queues=Queues(client),
+            ledger=Ledger(client, transfers),
+            hints=Hints(client),
+            counters=Counters(client),
+            registry=Registry(client),
+        )
+
+    async def deliveries(
+        self,
+        *,
+        status: DeliveryStatus | None = None,
+        channel: Channel | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[DeliveryRecord]:
+        """Deliveries of the whole installation, those of the newest event first.
+
+        `after` is `<transfer>|<sequence>|<n>`: go on with the n-th delivery of that event, then with
+        older events. A page that read very many events without finding enough ends early, with a cursor.
+        """
+        found: list[DeliveryRecord] = []
+        event, skip = (None, 0) if after is None else _cursor(after)
+        read = 0
+        while True:
+            events = await self.ledger.events(after=event, most=_CHUNK)
+            more = len(events) == _CHUNK
+            if event is not None and read == 0:
+                transfer, _, sequence = event.rpartition("|")
+                events.insert(0, (transfer, int(sequence)))
+            records = {r.key: r for r in await self.transfers.several(list({key for key, _ in events}))}
+            for key, number in events:
+                for at, record in enumerate(await self._of_event(records.get(key), number, skip), start=skip):
+                    if status in (None, record.status) and channel in (
+                        None,
+                        record.delivery.recipient.channel,
+                    ):
+                        if len(found) == limit:
+                            return Page(found, f"{key}|{number}|{at}")
+                        found.append(record)
+                skip = 0
+                event = f"{key}|{number}"
+            read += len(events)
+            if not more:
+                return Page(found, None)
+            if read >= _MOST_EVENTS:
+                return Page(found, f"{event}|{_BEHIND}")
+
+    async def _of_event(self, record: TransferRecord | None, sequence: int, skip: int) -> list[DeliveryRecord]:
+        if record is None:
+            return []
+        ids = [d.id for entry in record.timeline if entry.sequence == sequence for d in entry.deliveries]
+        return await self.queues.deliveries(ids[skip:])
+
+
+def _cursor(after: str) -> tuple[str, int]:
+    event, _, at = after.rpartition("|")
+    return event, int(at)

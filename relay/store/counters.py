@@ -1,0 +1,56 @@
+"""How much has the whole installation done?
+
+Counters and histograms that live in the store, so that any process can answer for all. A process notes
+what it did and adds it up; the notes are written once a second and at the end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+from relay.store.client import Client, Script
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds of the histogram buckets, in seconds."""
+
+
+class Counters:
+    """Noting and reading counters. A name is `metric` or `metric|label=value|…`; a histogram keeps
+    `metric:le:<n>`, `metric:count` and `metric:us` (the sum, in microseconds)."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._count = Script.read("count")
+        self._noted: Counter[str] = Counter()
+
+    def add(self, name: str, by: int = 1) -> None:
+        """Note that something happened."""
+        self._noted[name] += by
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Note how long something took."""
+        self._noted[f"{name}:le:{bisect_left(BUCKETS_S, seconds)}"] += 1
+        self._noted[f"{name}:count"] += 1
+        self._noted[f"{name}:us"] += int(seconds * 1_000_000)
+
+    async def flush(self) -> None:
+        """Write the notes; those of a write that failed are kept for the next."""
+        if not self._noted:
+            return
+        noted, self._noted = self._noted, Counter()
+        flat: list[str | int] = []
+        for name, by in noted.items():
+            flat += [name, by]
+        try:
+            await self._client.run(self._count, [("counters", *flat)])
+        except BaseException:
+            self._noted.update(noted)
+            raise
+
+    async def read(self) -> dict[str, int]:
+        """All counters, this process's unwritten notes included."""
+        stored = await self._client.plain.hgetall(self._client.key("counters"))
+        total = Counter({name.decode(): int(value) for name, value in stored.items()})
+        total.update(self._noted)
+        return dict(total)

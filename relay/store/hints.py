@@ -1,0 +1,108 @@
+"""Who has something to do now?
+
+A hint is a sorted set, member by time, in a few shards. It is not the truth: that is in each transfer's
+inbox and each recipient's queue, and `rebuild` makes the hints from them again. A worker takes due members
+for a while; when it dies, they become due again by themselves.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.store.client import Call, Client, Op, Script
+
+SHARDS = 4
+
+
+class Hint(StrEnum):
+    """What kind of work is due."""
+
+    PLAN = "plan"
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A member that was taken, and the score by which it is known to be still ours."""
+
+    member: str
+    score: float
+
+
+class Hints:
+    """Making, taking and giving back hints."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._index = Script.read("index")
+        self._take = Script.read("take")
+        self._settle = Script.read("hint")
+
+    def due(self, hint: Hint, members: Sequence[tuple[str, int]]) -> Call:
+        """The call that makes members due at a time, or earlier than they were."""
+        shards: dict[str, list[str | int]] = {}
+        for member, at_ms in members:
+            shards.setdefault(_tag(hint, member), []).extend((at_ms, member))
+        return Call(self._index, [(tag, "at", "LT", *flat) for tag, flat in shards.items()])
+
+    async def make_due(self, hint: Hint, members: Sequence[tuple[str, int]]) -> None:
+        """Make them due now."""
+        if members:
+            await self._client.batch([self.due(hint, members)])
+
+    async def take(self, hint: Hint, *, now_ms: int, until: float, most: int) -> list[Claim]:
+        """Up to `most` due members, hidden from others until `until` (Unix ms, made unique by a fraction)."""
+        each = max(1, -(-most // SHARDS))
+        ops: list[Op] = [(f"due:{hint}:{n}", now_ms, repr(until), each) for n in range(SHARDS)]
+        replies = await self._client.run(self._take, ops)
+        return [Claim(member.decode(), until) for reply in replies for member in reply]
+
+    def giving_back(self, hint: Hint, claims: Sequence[tuple[Claim, int | None]]) -> Call:
+        """The call that gives taken members back: due again at a time, or (None) not before somebody says."""
+        return Call(
+            self._settle,
+            [
+                (_tag(hint, claim.member), claim.member, repr(claim.score), "" if at is None else at)
+                for claim, at in claims
+            ],
+        )
+
+    async def give_back(self, hint: Hint, claims: Sequence[tuple[Claim, int | None]]) -> None:
+        """Give them back now."""
+        if claims:
+            await self._client.batch([self.giving_back(hint, claims)])
+
+    async def count(self, hint: Hint) -> int:
+        """How many members wait, due or not."""
+        redis = self._client.plain
+        return sum(
+            [int(await redis.zcard(self._client.key(f"due:{hint}:{n}", "at"))) for n in range(SHARDS)]
+        )
+
+    async def rebuild(self) -> int:
+        """Make every hint again from the inboxes and queues; how many members were found.
+
+        For the start of a worker and for the sweep's slow round: a hint lost with a crash between two
+        slots costs its delivery nothing but this much time.
+        """
+        found = 0
+        prefix = self._client.prefix
+        for pattern, part in ((f"{prefix}:{{t:*}}:in", "in"), (f"{prefix}:{{r:*}}:due", "due"),
+                              (f"{prefix}:{{r:*}}:again", "again"), (f"{prefix}:{{r:*}}:fly", "fly")):
+            async for raw in self._client.plain.scan_iter(match=pattern, count=1000):
+                member = raw.decode()[len(prefix) + 4 : -len(part) - 2]
+                found += 1
+                if part == "in":
+                    hint = Hint.PLAN
+                else:
+                    hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
+                await self._client.run(self._index, [(_tag(hint, member), "at", "NX", 0, member)])
+        return found
+
+
+def _tag(hint: Hint, member: str) -> str:
+    return f"due:{hint}:{zlib.crc32(member.encode()) % SHARDS}"

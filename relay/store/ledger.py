@@ -1,0 +1,246 @@
+"""What happened, for each partner, in order?
+
+The activity log, the pull feed and the list of transfers of a partner (hash tag `p:<partner>`), and the
+installation's own lists of transfers and events (hash tag `all`). Positions are given by the database
+inside one slot, so a reader that goes on from a cursor misses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from relay.model import Audience, Kind, Skip, Status
+from relay.store.client import Call, Client, Op, Script
+from relay.store.records import ActivityRecord, FeedEntry, Page, PlannedDelivery, TransferRecord
+from relay.store.transfers import Transfers, shown
+
+_CHUNK = 200
+_MOST_READ = 5_000
+"""How many records a filtered list reads before it answers with what it has and a cursor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one event adds to one partner's records; `record` is None where only the feed grows."""
+
+    partner: str
+    record_id: str
+    record: dict[str, Any] | None
+    feed: str
+    transfer: str
+    transfer_score: int
+
+
+class Ledger:
+    """Reading and extending the logs."""
+
+    def __init__(self, client: Client, transfers: Transfers) -> None:
+        self._client = client
+        self._transfers = transfers
+        self._append = Script.read("ledger")
+        self._index = Script.read("index")
+        self._await = Script.read("await")
+        self._records = Script.read("records")
+
+    def appending(self, lines: Sequence[Line]) -> Call:
+        """The call that appends these lines, each once."""
+        return Call(
+            self._append,
+            [
+                (
+                    f"p:{line.partner}",
+                    line.record_id,
+                    b"" if line.record is None else orjson.dumps(line.record),
+                    line.feed,
+                    line.transfer,
+                    line.transfer_score,
+                )
+                for line in lines
+            ],
+        )
+
+    async def append(self, lines: Sequence[Line]) -> None:
+        """Append them now."""
+        if lines:
+            await self._client.batch([self.appending(lines)])
+
+    def indexing(self, events: Sequence[tuple[str, int, int, int]]) -> list[Call]:
+        """The calls that list these events (transfer key, sequence, accepted ms, created ms)."""
+        seen: list[str | int] = []
+        transfers: list[str | int] = []
+        for key, sequence, accepted_ms, created_ms in events:
+            seen += [accepted_ms, f"{key}|{sequence}"]
+            transfers += [created_ms, key]
+        return [
+            Call(self._index, [("all", "events", "", *seen)]),
+            Call(self._index, [("all", "transfers", "NX", *transfers)]),
+        ]
+
+    async def wait_for(self, waits: Sequence[tuple[str, str, int]]) -> list[bool]:
+        """Note transfers that wait for a party to register (partner key, member, score); True for each
+        whose party has registered meanwhile."""
+        ops: list[Op] = [(f"p:{partner}", member, score) for partner, member, score in waits]
+        return [reply == 1 for reply in await self._client.run(self._await, ops)]
+
+    async def waiting(self, partner: str) -> list[str]:
+        """The `transfer|sequence|audience` that wait for this partner."""
+        found = await self._client.plain.zrange(self._client.key(f"p:{partner}", "waiting"), 0, -1)
+        return [member.decode() for member in found]
+
+    async def no_longer_waiting(self, partner: str, members: Sequence[str]) -> None:
+        """These are told, or their transfer has ended."""
+        if members:
+            await self._client.plain.zrem(self._client.key(f"p:{partner}", "waiting"), *members)
+
+    async def activity(
+        self,
+        partner: str,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        type: str | None = None,
+        transfer: str | None = None,
+        customer: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Page[ActivityRecord]:
+        """A partner's activity log, newest first; `after` is the position of the last one seen."""
+        found: list[ActivityRecord] = []
+        below: str | float = "+inf" if after is None else f"({int(after)}"
+        read = 0
+        while read < _MOST_READ:
+            rows = await self._client.plain.zrevrangebyscore(
+                self._client.key(f"p:{partner}", "activity"), below, "-inf", start=0, num=_CHUNK, withscores=True
+            )
+            if not rows:
+                return Page(found, None)
+            (raws,) = await self._client.run(
+                self._records, [(f"p:{partner}", *[row[0] for row in rows])]
+            )
+            for (_, position), raw in zip(rows, raws, strict=True):
+                below = f"({position:.0f}"
+                if raw is None:
+                    continue
+                record = _activity(raw, f"{position:.0f}")
+                if _wanted(record, type, transfer, customer, since_ms, until_ms):
+                    if len(found) == limit:
+                        return Page(found, found[-1].cursor)
+                    found.append(record)
+            read += len(rows)
+            if len(rows) < _CHUNK:
+                return Page(found, None)
+        return Page(found, str(below).lstrip("("))
+
+    async def feed(self, partner: str, *, after: str | None = None, limit: int = 50) -> list[FeedEntry]:
+        """A partner's pull feed, oldest first, from just behind `after`."""
+        rows = await self._client.plain.zrangebyscore(
+            self._client.key(f"p:{partner}", "feed"),
+            "-inf" if after is None else f"({int(after)}",
+            "+inf",
+            start=0,
+            num=limit,
+            withscores=True,
+        )
+        found = []
+        for member, position in rows:
+            sequence, audience, event_id, key = member.decode().split("|", 3)
+            found.append(FeedEntry(f"{position:.0f}", key, int(sequence), Audience(audience), event_id))
+        return found
+
+    async def transfers(
+        self,
+        partner: str | None,
+        *,
+        role: str | None = None,
+        status: Status | None = None,
+        kind: Kind | None = None,
+        customer: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[TransferRecord]:
+        """Transfers of one partner, or (None) of the whole installation, newest first."""
+        key = self._client.key("all" if partner is None else f"p:{partner}", "transfers")
+        found: list[TransferRecord] = []
+        at = 0
+        if after is not None:
+            rank = await self._client.plain.zrevrank(key, after)
+            at = 0 if rank is None else int(rank) + 1
+        read = 0
+        while True:
+            keys = [k.decode() for k in await self._client.plain.zrevrange(key, at, at + _CHUNK - 1)]
+            for record in await self._transfers.several(keys):
+                if _fits(record, partner, role, status, kind, customer):
+                    if len(found) == limit:
+                        return Page(found, found[-1].key)
+                    found.append(record)
+            read += len(keys)
+            at += len(keys)
+            if len(keys) < _CHUNK:
+                return Page(found, None)
+            if read >= _MOST_READ:
+                return Page(found, keys[-1])
+
+    async def events(self, *, after: str | None, most: int) -> list[tuple[str, int]]:
+        """Accepted events of the whole installation (transfer key, sequence), newest first."""
+        key = self._client.key("all", "events")
+        at = 0
+        if after is not None:
+            rank = await self._client.plain.zrevrank(key, after)
+            at = 0 if rank is None else int(rank) + 1
+        members = await self._client.plain.zrevrange(key, at, at + most - 1)
+        found = []
+        for member in members:
+            transfer, _, sequence = member.decode().rpartition("|")
+            found.append((transfer, int(sequence)))
+        return found
+
+
+def _activity(raw: bytes, cursor: str) -> ActivityRecord:
+    known = orjson.loads(raw)
+    for name, kind in (("role", Audience), ("kind", Kind), ("status", Status)):
+        if known.get(name) is not None:
+            known[name] = kind(known[name])
+    known["told"] = [PlannedDelivery(**shown(d)) for d in known.get("told", ())]
+    known["skips"] = [Skip.model_validate(s) for s in known.get("skips", ())]
+    return ActivityRecord(cursor=cursor, **known)
+
+
+def _wanted(
+    record: ActivityRecord,
+    type: str | None,
+    transfer: str | None,
+    customer: str | None,
+    since_ms: int | None,
+    until_ms: int | None,
+) -> bool:
+    return (
+        (type is None or record.type == type)
+        and (transfer is None or (record.transfer or "").casefold() == transfer.casefold())
+        and (customer is None or (record.customer_id or "").casefold() == customer.casefold())
+        and (since_ms is None or record.at_ms >= since_ms)
+        and (until_ms is None or record.at_ms < until_ms)
+    )
+
+
+def _fits(
+    record: TransferRecord,
+    partner: str | None,
+    role: str | None,
+    status: Status | None,
+    kind: Kind | None,
+    customer: str | None,
+) -> bool:
+    if role is not None and partner is not None:
+        holder = record.source_key if role == Audience.SOURCE.value else record.target_key
+        if holder != partner:
+            return False
+    of = (record.transfer.get("customer") or {}).get("id") or ""
+    return (
+        (status is None or record.status is status)
+        and (kind is None or record.kind is kind)
+        and (customer is None or of.casefold() == customer.casefold())
+    )

@@ -1,0 +1,17 @@
+-- What a transfer has accepted and not yet planned, oldest first.
+-- tag t:<transfer> · most
+-- -> { standing or false, then for each: member, timeline entry, event body, plan or false }
+-- A member is a sequence, or `<sequence>~<audience>` where one audience is to be told afterwards.
+local function operation(tag, a)
+  local t = key(tag)
+  local found = { call('HGET', t, 's') }
+  for _, member in ipairs(call('ZRANGE', key(tag, 'in'), 0, tonumber(a[1]) - 1)) do
+    local seq = string.match(member, '^%d+')
+    local parts = call('HMGET', t, 'i:' .. seq, 'x:' .. seq, 'p:' .. member)
+    found[#found + 1] = member
+    found[#found + 1] = parts[1]
+    found[#found + 1] = parts[2]
+    found[#found + 1] = parts[3]
+  end
+  return found
+end

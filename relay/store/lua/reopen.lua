@@ -1,0 +1,18 @@
+-- A settled delivery is opened again, with its whole schedule before it. A pending one is made due now.
+-- tag r:<recipient> · delivery id, now -> { 'absent' | 'reopened' | 'pending', next due or '' }
+--@queue
+local function operation(tag, a)
+  local d = key(tag, 'd:' .. a[1])
+  local known = call('HMGET', d, 's', 'l', 'q', 'n')
+  if not known[1] then return { 'absent', '' } end
+  if call('HEXISTS', key(tag, 'fly'), a[1]) == 1 then return { 'pending', '' } end
+  local was = known[1] == 'p' and 'pending' or 'reopened'
+  if was == 'reopened' then
+    -- Attempts stay in the record; the schedule begins again after them.
+    call('HSET', d, 's', 'p', 'base', known[4])
+    call('HDEL', d, 'z', 'w')
+    if known[2] ~= '' then call('ZADD', key(tag, 'lane:' .. known[2]), known[3], a[1]) end
+  end
+  await(tag, a[1], known[2], a[2], known[4], a[2])
+  return { was, next_due(tag) }
+end

@@ -1,0 +1,268 @@
+"""What is owed to a recipient, and what came of it?
+
+The face of a recipient's queue, one hash tag `r:<recipient>` (see `lua/queue.lua` for the keys). A pass
+holds the queue under a lease, records its results and takes what is due in one step, `advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
+from relay.store.client import Client, GroupCommit, Op, Script
+from relay.store.records import DeliveryRecord, Page
+
+_CHUNK = 200
+_STATUS = {
+    "p": DeliveryStatus.PENDING,
+    "d": DeliveryStatus.DELIVERED,
+    "x": DeliveryStatus.EXHAUSTED,
+    "c": DeliveryStatus.CANCELED,
+}
+
+
+class Mark(StrEnum):
+    """What a result does to its delivery (`lua/advance.lua`)."""
+
+    DELIVERED = "d"
+    EXHAUSTED = "x"
+    CANCELED = "c"
+    AGAIN = "r"
+    BACK = "b"
+    KEEP = "m"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one delivery that was in flight."""
+
+    delivery_id: str
+    mark: Mark
+    next_at_ms: int = 0
+    reason: str = ""
+    attempt: bytes = b""
+    sealed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A due delivery that this pass now has in flight. `base` attempts were made before it was reopened."""
+
+    delivery: Delivery
+    attempts: int
+    base: int
+    sealed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The answer to a step. `lease_until_ms` is set when another pass holds the queue; `lost` when this
+    one does no longer. When `released`, `next_due_ms` says when there is something to do again."""
+
+    taken: list[Taken] = field(default_factory=list)
+    failing_since_ms: int | None = None
+    released: bool = False
+    next_due_ms: int | None = None
+    lease_until_ms: int | None = None
+    lost: bool = False
+
+
+def recipient_of(delivery_id: str) -> str:
+    """The recipient in whose queue a delivery is: its id names it."""
+    return delivery_id.removeprefix("dlv_").rpartition("_")[0]
+
+
+class Queues:
+    """Reading and changing the queues of recipients."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._advance = GroupCommit(client, Script.read("advance"), most=64, lanes=2)
+        self._enqueue = Script.read("enqueue")
+        self._hold = Script.read("hold")
+        self._reopen = Script.read("reopen")
+        self._whole = Script.read("whole")
+
+    async def enqueue(self, deliveries: Sequence[tuple[Delivery, str]]) -> list[int | None]:
+        """Append deliveries, each with its lane ('' for none); when each queue is next due."""
+        ops: list[Op] = [
+            (
+                f"r:{delivery.recipient.id}",
+                delivery.id,
+                delivery.model_dump_json(exclude_none=True),
+                lane,
+                delivery.sequence,
+                delivery.created_at_ms,
+            )
+            for delivery, lane in deliveries
+        ]
+        return [int(reply) if reply else None for reply in await self._client.run(self._enqueue, ops)]
+
+    async def advance(
+        self,
+        recipient: str,
+        *,
+        token: str,
+        now_ms: int,
+        lease_ms: int,
+        want: int,
+        in_flight: int,
+        rate: int = 0,
+        burst: int = 1,
+        hold_until_ms: int | None = None,
+        results: Sequence[Result] = (),
+    ) -> Advanced:
+        """Record results and take up to `want` due deliveries, under the lease of `token`."""
+        op: list[bytes | str | int | float] = [
+            f"r:{recipient}",
+            token,
+            now_ms,
+            lease_ms,
+            want,
+            in_flight,
+            rate,
+            burst,
+            "" if hold_until_ms is None else hold_until_ms,
+        ]
+        for result in results:
+            op += [
+                result.delivery_id,
+                result.mark.value,
+                result.next_at_ms,
+                result.reason,
+                result.attempt,
+                result.sealed,
+            ]
+        return _advanced(await self._advance(tuple(op)))
+
+    async def hold(self, recipient: str, *, held: bool, now_ms: int) -> int | None:
+        """Hold a recipient's deliveries back, or release them; when the queue is next due."""
+        (reply,) = await self._client.run(self._hold, [(f"r:{recipient}", "1" if held else "0", now_ms)])
+        return int(reply) if reply else None
+
+    async def reopen(self, delivery_ids: Sequence[str], now_ms: int) -> list[tuple[str, int | None]]:
+        """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due)."""
+        replies = await self._client.run(
+            self._reopen, [(f"r:{recipient_of(d)}", d, now_ms) for d in delivery_ids]
+        )
+        return [(word.decode(), int(due) if due else None) for word, due in replies]
+
+    async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
+        """One delivery with its whole life."""
+        found = await self.deliveries([delivery_id])
+        return found[0] if found else None
+
+    async def deliveries(self, delivery_ids: Sequence[str]) -> list[DeliveryRecord]:
+        """Several of them, in the order asked for; absent ones are left out."""
+        ops: list[Op] = [(f"r:{recipient_of(d)}", f"d:{d}") for d in delivery_ids]
+        holders = list(dict.fromkeys(recipient_of(d) for d in delivery_ids))
+        ops += [(f"r:{holder}", "q") for holder in holders]
+        replies = await self._client.run(self._whole, ops)
+        states = dict(zip(holders, (_fields(flat) for flat in replies[len(delivery_ids) :]), strict=True))
+        found = []
+        for delivery_id, flat in zip(delivery_ids, replies[: len(delivery_ids)], strict=True):
+            if flat:
+                found.append(_record(_fields(flat), states[recipient_of(delivery_id)]))
+        return found
+
+    async def state(self, recipient: str) -> dict[str, str]:
+        """The queue's own state: `fs` failing since, `held`, `hold`; for the API's view of an endpoint."""
+        (flat,) = await self._client.run(self._whole, [(f"r:{recipient}", "q")])
+        return {name: value.decode() for name, value in _fields(flat).items()}
+
+    async def of_endpoint(
+        self,
+        endpoint_id: str,
+        *,
+        status: DeliveryStatus | None = None,
+        type: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[DeliveryRecord]:
+        """An endpoint's deliveries, newest first; `after` is the id of the last one seen."""
+        key = self._client.key(f"r:{endpoint_id}", "all")
+        found: list[DeliveryRecord] = []
+        at = 0
+        if after is not None:
+            rank = await self._client.plain.zrevrank(key, after)
+            at = 0 if rank is None else int(rank) + 1
+        while True:
+            ids = await self._client.plain.zrevrange(key, at, at + _CHUNK - 1)
+            for record in await self.deliveries([i.decode() for i in ids]):
+                if status in (None, record.status) and type in (None, record.delivery.type):
+                    if len(found) == limit:
+                        return Page(found, found[-1].delivery.id)
+                    found.append(record)
+            if len(ids) < _CHUNK:
+                return Page(found, None)
+            at += len(ids)
+
+    async def between(self, endpoint_id: str, since_ms: int, until_ms: int, start: int, most: int) -> list[str]:
+        """The ids of an endpoint's deliveries planned in a span of time, oldest first."""
+        key = self._client.key(f"r:{endpoint_id}", "all")
+        ids = await self._client.plain.zrangebyscore(key, since_ms, until_ms, start=start, num=most)
+        return [i.decode() for i in ids]
+
+    async def counts(self, recipient: str) -> dict[str, int]:
+        """How much waits in one queue."""
+        redis = self._client.plain
+        names = ("due", "again", "all")
+        sizes = [int(await redis.zcard(self._client.key(f"r:{recipient}", name))) for name in names]
+        flying = int(await redis.hlen(self._client.key(f"r:{recipient}", "fly")))
+        return {**dict(zip(names, sizes, strict=True)), "fly": flying}
+
+
+def _fields(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
+
+
+def _record(fields: dict[str, bytes], state: dict[str, bytes]) -> DeliveryRecord:
+    delivery = Delivery.model_validate_json(fields["m"])
+    status = _STATUS[fields["s"].decode()]
+    pending = status is DeliveryStatus.PENDING
+    reason = fields["w"].decode() if fields.get("w") else None
+    held = pending and state.get("held") == b"1"
+    return DeliveryRecord(
+        delivery=delivery,
+        status=status,
+        held=held,
+        attempts=[
+            Attempt.model_validate_json(fields[f"a{n}"])
+            for n in range(1, int(fields.get("n", b"0")) + 1)
+            if f"a{n}" in fields
+        ],
+        next_attempt_at_ms=int(fields["t"]) if pending and not held and "t" in fields else None,
+        settled_at_ms=int(fields["z"]) if "z" in fields else None,
+        reason=CancelReason(reason) if reason in CancelReason._value2member_map_ else reason,
+    )
+
+
+def _advanced(reply: list[Any]) -> Advanced:
+    word = reply[0]
+    if word == b"busy":
+        return Advanced(lease_until_ms=int(reply[1]))
+    if word == b"lost":
+        return Advanced(lost=True)
+    taken = [
+        Taken(
+            Delivery.model_validate_json(reply[at + 1]),
+            int(reply[at + 2]),
+            int(reply[at + 4]),
+            reply[at + 3].decode() if reply[at + 3] else None,
+        )
+        for at in range(3, len(reply), 5)
+    ]
+    return Advanced(
+        taken=taken,
+        failing_since_ms=int(reply[1]) if reply[1] else None,
+        released=reply[2] != b"-",
+        next_due_ms=int(reply[2]) if reply[2] not in (b"-", b"") else None,
+    )
+
+
+def channel_of(recipient: str) -> Channel:
+    """The channel of a recipient, by its id."""
+    return Channel.EMAIL if recipient.startswith("mb_") else Channel.WEBHOOK

@@ -1,0 +1,291 @@
+"""What has happened to a transfer, and what is still to be planned?
+
+The face of a transfer's keys. One hash tag `t:<transfer key>` holds them: the hash itself (`v` version,
+`s` standing, `link` sealed acceptance link, and for each sequence n `i:n` timeline entry, `x:n` event as
+stored, `p:n` plan, `b:n:<audience>` what that audience is shown, `r:<event>` refusals) and `in`, the
+inbox of sequences that nobody has planned yet. An event id is claimed under `e:<event id>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import orjson
+
+from relay.lifecycle import Standing
+from relay.model import Audience, EventType, Kind, Skip, Status
+from relay.store.client import Client, GroupCommit, Op, Script
+from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
+
+
+class Accepted(IntEnum):
+    """How an acceptance ended."""
+
+    DONE = 0
+    MOVED = 1
+    REPEATED = 2
+    CLAIMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A transfer's standing as it is stored, with what the door and the planner need beside it."""
+
+    id: str
+    kind: Kind
+    status: Status
+    moved_ns: int
+    sequence: int
+    current: int
+    source: str
+    target: str
+    customer: str
+    created_ms: int
+    updated_ms: int
+    producer: str | None = None
+    derived: bool = False
+    before: Status | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """The part that the lifecycle judges."""
+        return Standing(self.kind, self.status, self.moved_ns, self.derived, self.before)
+
+    def to_json(self) -> bytes:
+        """As stored."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Held:
+        """Back from the store."""
+        known = orjson.loads(raw)
+        known["kind"] = Kind(known["kind"])
+        known["status"] = Status(known["status"])
+        if known["before"] is not None:
+            known["before"] = Status(known["before"])
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an event and its transfer before it is judged."""
+
+    claim: bytes | None
+    version: int
+    held: Held | None
+    sequence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One event on its way in: judged from `version`, it leaves the transfer as `held`."""
+
+    key: str
+    event_id: str
+    fingerprint: str
+    version: int
+    held: Held
+    entry: bytes
+    body: bytes
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """One inbox entry: an event, all of whose audiences (or only `audience`) are to be told."""
+
+    member: str
+    sequence: int
+    audience: Audience | None
+    entry: dict[str, Any]
+    body: bytes
+    plan: bytes | None
+
+
+class Transfers:
+    """Reading and changing transfers."""
+
+    def __init__(self, client: Client, *, joint: bool = True) -> None:
+        self._client = client
+        self._joint = "1" if joint else "0"
+        self._look = GroupCommit(client, Script.read("look"), lanes=2)
+        self._claim = GroupCommit(client, Script.read("claim"))
+        self._accept = GroupCommit(client, Script.read("accept"))
+        self._refuse = Script.read("refuse")
+        self._fields = GroupCommit(client, Script.read("fields"), lanes=2)
+        self._whole = Script.read("whole")
+        self._inbox = Script.read("inbox")
+        self._plan = Script.read("plan")
+        self._planned = Script.read("planned")
+        self._retell = Script.read("retell")
+
+    async def look(self, key: str, event_id: str) -> Known:
+        """What is known of the event's id and its transfer."""
+        claim, version, held, sequence = await self._look((f"t:{key}", event_id, self._joint))
+        return Known(
+            claim,
+            int(version or 0),
+            None if held is None else Held.from_json(held),
+            None if sequence is None else int(sequence),
+        )
+
+    async def accept(self, new: Acceptance) -> Accepted:
+        """Write one event, if the transfer has not moved since it was judged. Durable on return."""
+        if self._joint == "0":
+            owner = await self._claim((f"e:{new.event_id}", new.fingerprint))
+            if owner.decode() != new.fingerprint:
+                return Accepted.CLAIMED
+        return Accepted(
+            await self._accept(
+                (
+                    f"t:{new.key}",
+                    new.version,
+                    new.event_id,
+                    new.fingerprint,
+                    self._joint,
+                    new.held.sequence,
+                    new.held.to_json(),
+                    new.entry,
+                    new.body,
+                    new.link,
+                )
+            )
+        )
+
+    async def refuse(self, key: str, refusal: Refusal) -> None:
+        """Record a refusal on the transfer, once an event."""
+        await self._client.run(
+            self._refuse, [(f"t:{key}", refusal.event_id, orjson.dumps(refusal))]
+        )
+
+    async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned]]]:
+        """What each of these transfers has yet to plan, oldest first, at most `most` each."""
+        replies = await self._client.run(self._inbox, [(f"t:{key}", most) for key in keys])
+        return [(Held.from_json(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
+
+    async def fix_plans(self, ops: Sequence[tuple[str, str, bytes, dict[str, bytes]]]) -> list[bytes]:
+        """Store plans (transfer key, inbox member, plan, bodies by `sequence:audience`).
+
+        The reply to each is empty when it holds, else the plan that somebody stored before.
+        """
+        batch: list[Op] = []
+        for key, member, plan, bodies in ops:
+            op: list[str | bytes] = [f"t:{key}", member, plan]
+            for name, body in bodies.items():
+                op += [name, body]
+            batch.append(tuple(op))
+        return await self._client.run(self._plan, batch)
+
+    async def planned(self, members: Sequence[tuple[str, str]]) -> list[int]:
+        """These inbox members (transfer key, member) are carried out; how many each transfer has left."""
+        return await self._client.run(self._planned, [(f"t:{key}", member) for key, member in members])
+
+    async def retell(self, key: str, sequence: int, audience: Audience) -> None:
+        """Have one audience of a past event told, unless it was."""
+        await self._client.run(self._retell, [(f"t:{key}", f"{sequence}~{audience.value}", sequence)])
+
+    async def body(self, key: str, sequence: int, audience: Audience) -> bytes | None:
+        """What an audience is shown of an event, as it was fixed when the event was planned."""
+        (found,) = await self._fields((f"t:{key}", f"b:{sequence}:{audience.value}"))
+        return None if found is None else bytes(found)
+
+    async def body_and_link(
+        self, key: str, sequence: int, audience: Audience
+    ) -> tuple[bytes | None, str | None]:
+        """The same, with the sealed acceptance link while the transfer has one."""
+        body, link = await self._fields((f"t:{key}", f"b:{sequence}:{audience.value}", "link"))
+        return body, None if link is None else link.decode()
+
+    async def held(self, keys: Sequence[str]) -> list[Held | None]:
+        """The standings of several transfers."""
+        replies = [await self._fields((f"t:{key}", "s")) for key in keys]
+        return [Held.from_json(r[0]) if r[0] else None for r in replies]
+
+    async def get(self, key: str) -> TransferRecord | None:
+        """The whole record of one transfer, by its casefolded id."""
+        (flat,) = await self._client.run(self._whole, [(f"t:{key}", "")])
+        return _record(key, flat) if flat else None
+
+    async def several(self, keys: Sequence[str]) -> list[TransferRecord]:
+        """The records of several transfers; absent ones are left out."""
+        replies = await self._client.run(self._whole, [(f"t:{key}", "") for key in keys])
+        return [_record(key, flat) for key, flat in zip(keys, replies, strict=True) if flat]
+
+
+def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
+    found = []
+    for at in range(0, len(flat), 4):
+        member, entry, body, plan = flat[at : at + 4]
+        if member is None or entry is None or body is None:
+            continue
+        sequence, _, audience = member.decode().partition("~")
+        found.append(
+            Unplanned(
+                member.decode(),
+                int(sequence),
+                Audience(audience) if audience else None,
+                orjson.loads(entry),
+                body,
+                plan,
+            )
+        )
+    return found
+
+
+def _record(key: str, flat: Sequence[bytes]) -> TransferRecord:
+    fields = {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
+    held = Held.from_json(fields["s"])
+    timeline = [_entry(fields, n) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
+    refusals = [_refusal(raw) for name, raw in fields.items() if name.startswith("r:")]
+    return TransferRecord(
+        key=key,
+        id=held.id,
+        kind=held.kind,
+        status=held.status,
+        sequence=held.sequence,
+        derived=held.derived,
+        producer=held.producer,
+        source_key=held.source,
+        target_key=held.target,
+        created_at_ms=held.created_ms,
+        updated_at_ms=held.updated_ms,
+        transfer=orjson.loads(fields[f"x:{held.current}"])["transfer"] if f"x:{held.current}" in fields else {},
+        timeline=timeline,
+        refusals=sorted(refusals, key=lambda refusal: refusal.refused_at_ms),
+    )
+
+
+def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
+    known = orjson.loads(fields[f"i:{sequence}"])
+    deliveries: list[PlannedDelivery] = []
+    skips: list[Skip] = []
+    for name in [f"p:{sequence}", *(f"p:{sequence}~{a.value}" for a in Audience)]:
+        if name in fields:
+            plan = orjson.loads(fields[name])
+            deliveries += [PlannedDelivery(**shown(d)) for d in plan["deliveries"]]
+            skips += [Skip.model_validate(s) for s in plan["skips"]]
+    known["type"] = EventType(known["type"])
+    return TimelineEntry(
+        **known, planned=f"p:{sequence}" in fields, deliveries=deliveries, skips=skips
+    )
+
+
+def shown(delivery: dict[str, Any]) -> dict[str, Any]:
+    """A planned delivery as the record names it, from its stored meta."""
+    to = delivery["recipient"]
+    return {
+        "id": delivery["id"],
+        "audience": Audience(to["audience"]),
+        "channel": to["channel"],
+        "partner": to.get("partner"),
+        "endpoint": to.get("endpoint"),
+        "email": to.get("email"),
+    }
+
+
+def _refusal(raw: bytes) -> Refusal:
+    known = orjson.loads(raw)
+    return Refusal(**{**known, "type": EventType(known["type"]), "status": Status(known["status"])})
