@@ -1,0 +1,163 @@
+"""How does the relay connect to what a tenant named, and only to that?
+
+One aiohttp session for every outbound call that a tenant can influence. It asks `relay.egress` about each
+address twice: when a name is resolved, and when the socket for the exact address is made. The second also
+sees IP literals, which never reach a resolver, and leaves no gap between check and use. TLS still verifies
+the host name. Nothing comes from the environment: a proxy named there would resolve names unguarded.
+
+Trust is in the session: code that is handed it may call anything a tenant wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any
+
+from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from relay.egress import Policy, Verdict, classify
+
+DNS_CACHE_S = 10
+DNS_CACHE_NAMES = 10_000
+LOOKUP_TIMEOUT_S = 5.0
+LOOKUP_THREADS = 16
+
+Lookup = Callable[..., Sequence[tuple[Any, ...]]]
+"""`socket.getaddrinfo`, or what stands in for it: (host, port, family, type) to its answers. Blocking."""
+
+
+class BlockedAddress(OSError):
+    """An address that `relay.egress` refuses. Says which kind, never which address: tenants read errors."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"the address may not be dialled ({verdict})")
+        self.verdict = verdict
+
+
+class Dialled:
+    """Whether a request opened a connection of its own, or was given one that was kept alive.
+
+    Put a fresh one in `DIALLED` before a request. A request and the tasks that connect for it share it,
+    because a task copies its maker's context; requests made in other tasks do not.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+DIALLED: ContextVar[Dialled | None] = ContextVar("relay_dialled", default=None)
+
+
+def open_session(
+    policy: Policy,
+    *,
+    connect_timeout_s: float,
+    total_timeout_s: float,
+    keepalive_s: float,
+    limit: int,
+    tls: ssl.SSLContext | None = None,
+    lookup: Lookup = socket.getaddrinfo,
+) -> ClientSession:
+    """The guarded session; call it inside the running loop and close it. Times are seconds.
+
+    `limit` is how many connections may be open at once (waiting for one counts into the total). `tls`
+    defaults to the system's certificate authorities, TLS 1.2 at least. A refused address ends the request
+    with an error that has BlockedAddress in its chain.
+    """
+    connector = _GuardedConnector(
+        guard=GuardResolver(policy, lookup),
+        socket_factory=_guarded_socket(policy),
+        ssl=tls if tls is not None else ssl.create_default_context(),
+        ttl_dns_cache=DNS_CACHE_S,
+        dns_cache_max_size=DNS_CACHE_NAMES,
+        keepalive_timeout=keepalive_s,
+        limit=limit,
+    )
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        timeout=ClientTimeout(total=total_timeout_s, sock_connect=connect_timeout_s),
+    )
+
+
+class GuardResolver(AbstractResolver):
+    """Looks names up in threads of its own, and refuses a name when any of its answers is refused.
+
+    The threads are its own because lookups that hang would otherwise use up the loop's few.
+    """
+
+    def __init__(self, policy: Policy, lookup: Lookup = socket.getaddrinfo) -> None:
+        self._policy = policy
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Every stream address of `host`. OSError when there is none, when it takes longer than
+        LOOKUP_TIMEOUT_S, or (BlockedAddress) when one may not be dialled."""
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._lookup, host, port, family, socket.SOCK_STREAM
+        )
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                answers = await running
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, "the lookup took too long") from None
+        if not answers:
+            raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+        for *_, sockaddr in answers:
+            _check(sockaddr, self._policy)
+        return [
+            ResolveResult(
+                hostname=host, host=sockaddr[0], port=port, family=answer_family, proto=proto,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for answer_family, _, proto, _, sockaddr in answers
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Lets the threads go; lookups under way are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _GuardedConnector(TCPConnector):
+    """Owns its resolver: aiohttp closes only one that it made itself."""
+
+    def __init__(self, *, guard: GuardResolver, **options: Any) -> None:
+        super().__init__(resolver=guard, **options)
+        self._guard = guard
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        await super().close(abort_ssl=abort_ssl)
+        await self._guard.close()
+
+
+def _guarded_socket(policy: Policy) -> Callable[[AddrInfoType], socket.socket]:
+    def make(addr_info: AddrInfoType) -> socket.socket:
+        family, kind, proto, _, sockaddr = addr_info
+        dialled = DIALLED.get()
+        if dialled is not None:
+            dialled.count += 1
+        _check(sockaddr, policy)
+        return socket.socket(family, kind, proto)
+
+    return make
+
+
+def _check(sockaddr: tuple[Any, ...], policy: Policy) -> None:
+    # The fourth part of an IPv6 socket address is its zone, which the text may leave out.
+    scoped = len(sockaddr) > 3 and sockaddr[3] != 0
+    verdict = Verdict.SCOPED if scoped else classify(str(sockaddr[0]), policy)
+    if not verdict.is_allowed:
+        raise BlockedAddress(verdict)
