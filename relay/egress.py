@@ -227,7 +227,8 @@ def _examine(url: str, policy: Policy) -> tuple[URL | None, list[Problem]]:
     found.append(_host_problem(host, literal, policy))
     any_port = literal is Verdict.ALLOWED or (_is_localhost(host) and policy.allows_loopback)
     found.append(_port_problem(port, parsed.scheme, any_port, policy))
-    if parsed.raw_path == "":
+    # yarl says "/" of an absent path, yet writes none.
+    if parsed.raw_path == "/" and not parsed.raw_query_string:
         parsed = parsed.with_path("/")
     return parsed, [Problem(text) for text in found if text is not None]
 

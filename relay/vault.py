@@ -24,6 +24,7 @@ from relay.errors import VaultError
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+_TAG_BYTES = 16
 _FORMAT = "1"
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
@@ -113,4 +114,6 @@ def _unpack(sealed: str) -> tuple[str, bytes]:
         packed = base64.b64decode(parts[2].encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise VaultError("not a sealed value of this relay") from None
+    if len(packed) < _NONCE_BYTES + _TAG_BYTES:
+        raise VaultError("a sealed value was cut short")
     return parts[1], packed

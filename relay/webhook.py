@@ -311,6 +311,7 @@ _CERTIFICATE: Mapping[int, str] = {
     62: "The endpoint's certificate is for another host name; get one for this one.",
     64: "The endpoint's certificate is not for this address; get one for it, or use its host name.",
 }
+_UNVERIFIED = "The endpoint's certificate could not be verified."
 
 
 def _explain(failure: BaseException) -> tuple[Outcome, str]:
@@ -319,10 +320,19 @@ def _explain(failure: BaseException) -> tuple[Outcome, str]:
     for wanted, outcome, detail in _FAILURES:
         for error in chain:
             if isinstance(error, wanted):
-                if isinstance(error, ssl.SSLCertVerificationError):
-                    detail = _CERTIFICATE.get(error.verify_code, "The endpoint's certificate could not be verified.")
-                return outcome, detail
+                return outcome, _certificate(chain) or detail
     raise failure
+
+
+def _certificate(chain: Sequence[BaseException]) -> str | None:
+    """What is wrong with the certificate, if that is what failed.
+
+    aiohttp's own class of this kind has no number; the error that it wraps does.
+    """
+    if not any(isinstance(error, ssl.SSLCertVerificationError) for error in chain):
+        return None
+    codes = (getattr(error, "verify_code", None) for error in chain)
+    return next((_CERTIFICATE[code] for code in codes if code in _CERTIFICATE), _UNVERIFIED)
 
 
 def _chain(failure: BaseException) -> Iterator[BaseException]:

@@ -1,0 +1,1 @@
+"""What stands on the other side in tests: real servers, scripted."""
