@@ -1,0 +1,7 @@
+"""How is one message made, and how does it leave?
+
+Read in this order: `settings` (what the operator chose), `notice` (what a partner is told of an
+endpoint), `words` (a language), `facts` (a stored view as a reader's facts), `skins` (one message file
+rendered three times), `mime` (the bytes), `compose` (all of that in one call), `send` (one SMTP
+transaction), `preview` (every message on disk, to look at).
+"""

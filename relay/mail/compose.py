@@ -1,0 +1,169 @@
+"""What does this reader get, to the byte?
+
+One stored body, one recipient, one language in; subject, text, HTML and the finished message out. The
+same inputs give the same bytes, whenever and however often they are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from relay.errors import MessageError
+from relay.mail.facts import Facts, endpoint_facts, transfer_facts
+from relay.mail.flow import columns
+from relay.mail.mime import Address, address, build, date, digest, message_id, unstructured
+from relay.mail.settings import MailSettings
+from relay.mail.skins import Skins
+from relay.mail.words import Words, choose, clean, load_words
+from relay.model import Recipient
+
+MAX_HTML = 90_000
+"""Bytes; some readers cut a message off at about 102 kB."""
+
+SUBJECT_LENGTH = 150
+_SHOWN = (50, 20, 8)
+"""How many items are listed: fewer when the page would be too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One finished message: `raw` is what is sent, `sender` and `to` the envelope.
+
+    `smtputf8` says that the server must take UTF-8 addresses (RFC 6531). `locale` is the language used.
+    """
+
+    subject: str
+    html: str
+    text: str
+    raw: bytes
+    sender: str
+    to: str
+    smtputf8: bool
+    locale: str
+
+
+class Composer:
+    """Makes messages from the templates in `templates_dir` (the folder that has `email/`).
+
+    ConfigError when the templates, the time zone or the sender's address cannot be used.
+    """
+
+    def __init__(self, config_mail: MailSettings, templates_dir: Path) -> None:
+        folder = templates_dir / "email"
+        self._words = load_words(folder, config_mail.timezone)
+        self._skins = Skins(folder)
+        self._default = config_mail.default_locale
+        self._product = clean(config_mail.product_name)
+        self._from: Address = address(config_mail.from_address, clean(config_mail.from_name))
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The languages there are templates for."""
+        return tuple(self._words)
+
+    def compose(
+        self,
+        *,
+        body: bytes,
+        recipient: Recipient,
+        delivery_id: str,
+        event_id: str,
+        transfer_key: str,
+        date_ms: int,
+        acceptance_url: str | None = None,
+        locale: str = "",
+    ) -> Composed:
+        """The message for `recipient`; MessageError when it cannot be built.
+
+        `body` is the stored view (or a notice about an endpoint); `acceptance_url` is used only for the
+        recipient who may have it, and only where it is an https link. `locale` is what the reader
+        wants; when it is empty, the recipient's own.
+        """
+        try:
+            view = orjson.loads(body)
+            words = choose(locale or recipient.locale or self._default, self._words, self._default)
+            name, link = _which(view), self._link(view, recipient, acceptance_url)
+            subject, text, html = self._render(name, view, words, recipient, link)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as problem:
+            raise MessageError(f"the stored body does not fit its message: {problem!r}") from problem
+        subject = clean(subject, SUBJECT_LENGTH)
+        to = address(recipient.email or "", clean(recipient.name or ""))
+        domain = self._from.domain
+        thread = digest(f"{transfer_key}\n{to.email.lower()}")
+        root = message_id(f"transfer-{thread}", domain)
+        headers = [
+            ("From", self._from.header("From")),
+            ("To", to.header("To")),
+            ("Subject", unstructured("Subject", subject)),
+            ("Date", date(datetime.fromtimestamp(date_ms // 1000, UTC))),
+            ("Message-ID", message_id(delivery_id, domain)),
+            ("In-Reply-To", root),
+            ("References", root),
+            ("Auto-Submitted", "auto-generated"),
+            ("X-Auto-Response-Suppress", "All"),
+            ("Content-Language", words.locale),
+        ]
+        return Composed(
+            subject=subject,
+            html=html,
+            text=text,
+            raw=build(headers, text=text, html=html, token=f"{delivery_id}\n{event_id}"),
+            sender=self._from.email,
+            to=to.email,
+            smtputf8=to.smtputf8 or self._from.smtputf8,
+            locale=words.locale,
+        )
+
+    def _render(
+        self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, link: str
+    ) -> tuple[str, str, str]:
+        path = f"{words.locale}/{name}"
+        for shown in _SHOWN:
+            facts = _facts(view, words, shown)
+            subject, text, html = self._skins.render(path, self._values(facts, words, recipient, link))
+            if len(html.encode()) < MAX_HTML:
+                return subject, text, html
+        raise MessageError("the page would be longer than mail readers show")
+
+    def _values(self, facts: Facts, words: Words, recipient: Recipient, link: str) -> dict[str, Any]:
+        rows = facts.table.rows if facts.table else ()
+        labels = [fact.label for row in rows for fact in row.ids]
+        if facts.table:
+            labels += [facts.table.quantity_head, facts.table.status_head]
+        return {
+            **facts.values,
+            "facts": facts,
+            "words": words,
+            "room": max(columns(fact.label) for fact in facts.facts),
+            "item_room": max(map(columns, set(labels)), default=0),
+            "reader": clean(recipient.name or ""),
+            "is_root": recipient.with_link,
+            "link": link,
+            "product_name": self._product,
+        }
+
+    @staticmethod
+    def _link(view: dict[str, Any], recipient: Recipient, url: str | None) -> str:
+        wanted = recipient.with_link and view["type"] == "transfer.created" and recipient.audience == "target"
+        if not wanted or not url:
+            return ""
+        if not url.startswith(("https://", "http://")) or clean(url, 2048) != url or not url.isascii():
+            raise MessageError("the acceptance link is not one that a mail may carry")
+        return url
+
+
+def _facts(view: dict[str, Any], words: Words, shown: int) -> Facts:
+    if view["type"].startswith("endpoint."):
+        return endpoint_facts(view, words)
+    return transfer_facts(view, words, shown=shown)
+
+
+def _which(view: dict[str, Any]) -> str:
+    """The message file of a body: `<kind>/<type>.j2`."""
+    kind = "endpoint" if view["type"].startswith("endpoint.") else view["data"]["transfer"]["kind"]
+    return f"{kind}/{view['type'].replace('.', '-').replace('_', '-')}.j2"

@@ -1,0 +1,261 @@
+"""What does one reader get to know, in their words?
+
+A stored view (what the reader's role may see, nothing else) becomes labelled facts, rows of items and
+the few values that sentences need. Nothing is decided here but wording: what is not in the view cannot
+be in the mail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from relay.mail.words import ERROR_LENGTH, Words, clean
+from relay.times import to_datetime
+
+ACCEPT_WITHIN = timedelta(days=30)
+"""How long a pending subscription transfer may be accepted, unless it says so itself."""
+
+_TONES = {
+    "completed": "good",
+    "failed": "bad",
+    "expired": "off",
+    "canceled": "off",
+    "terminated": "off",
+    "partially_completed": "wait",
+    "pending": "wait",
+    "in_progress": "wait",
+    "transferring": "wait",
+}
+_LONG_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One labelled fact; `code` is set in monospace, `tone` is good, bad, wait, off or nothing."""
+
+    label: str
+    value: str
+    code: bool = False
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One item: its name, its identifiers, how many, how it stands and why."""
+
+    name: str
+    ids: tuple[Fact, ...]
+    quantity: str
+    status: str
+    tone: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The items that are shown; `more` says how many are not."""
+
+    title: str
+    name_head: str
+    quantity_head: str
+    status_head: str
+    rows: tuple[Row, ...]
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the skins lay out (`heading`, `facts`, `table`) and what sentences use (`values`)."""
+
+    heading: Fact
+    facts: tuple[Fact, ...]
+    table: Table | None
+    section: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def transfer_facts(view: dict[str, Any], words: Words, *, shown: int) -> Facts:
+    """The facts of a transfer message. `view` is the stored body, `shown` the most items to list."""
+    data = view["data"]
+    transfer = data["transfer"]
+    kind, role, status = transfer["kind"], data["role"], transfer["status"]
+    sim = kind == "sim"
+    items: list[dict[str, Any]] = transfer.get("items") or []
+    created = to_datetime(transfer["created_at"])
+    expires = transfer.get("expires_at")
+    deadline = words.moment(to_datetime(expires) if expires else created + ACCEPT_WITHIN)
+    effective = transfer.get("effective_on")
+    first_day = date.fromisoformat(effective) if effective else None
+    products = [words.one("product", product) for product in transfer.get("product_types") or ()]
+    state = words.one("state", kind, status)
+    tones = {"sim": "wait"} if sim and status == "pending" else {}
+    label = words.label
+
+    facts = [
+        Fact(label("state"), state, tone=tones.get(kind) or _TONES.get(status, "")),
+        Fact(label("what"), words.one("what", kind)),
+        Fact(label("sim_source" if sim else "source"), _party(transfer["source"], words, role)),
+        Fact(label("sim_target" if sim else "target"), _party(transfer["target"], words, role)),
+    ]
+    root_user = clean(transfer["target"].get("email", ""), 254)
+    if root_user:
+        facts.append(Fact(label("root_user"), root_user, code=True))
+    if transfer.get("customer"):
+        facts.append(Fact(label("customer"), _party(transfer["customer"], words, role)))
+    if transfer.get("reseller"):
+        facts.append(Fact(label("reseller"), _party(transfer["reseller"], words, role)))
+    if not sim:
+        facts.append(Fact(label("products"), words.listed(products) or words.one("product", "all")))
+    if items:
+        facts.append(Fact(label("status" if sim else "outcome"), _summary(items, kind, words)))
+    facts.append(Fact(label("sim_created" if sim else "created"), words.moment(created)))
+    if view["type"] != "transfer.created":
+        facts.append(Fact(label("when"), words.moment(to_datetime(view["timestamp"]))))
+    if not sim and status == "pending":
+        facts.append(Fact(label("deadline"), deadline))
+    if first_day:
+        facts.append(Fact(label("effective_on"), words.day(first_day)))
+    if transfer.get("replaces"):
+        facts.append(Fact(label("replaces"), clean(transfer["replaces"], _LONG_ID), code=True))
+    if data.get("actor"):
+        facts.append(Fact(label("actor"), _actor(data["actor"], words)))
+
+    done = sum(item.get("status") == "completed" for item in items)
+    values = {
+        "kind": kind,
+        "role": role,
+        "status": status,
+        "state": state,
+        "derived": bool(data.get("derived")),
+        "id": clean(transfer["id"], _LONG_ID),
+        "source": clean(transfer["source"]["name"]),
+        "target": clean(transfer["target"]["name"]),
+        "customer": clean((transfer.get("customer") or {}).get("name") or ""),
+        "root_user": root_user,
+        "deadline": deadline,
+        "products": words.listed(products),
+        "azure": any(str(product).startswith("azure") for product in transfer.get("product_types") or ()),
+        "replaces": bool(transfer.get("replaces")),
+        "done": done,
+        "again": view["type"] == "transfer.updated" and done > 0,
+        "ids_shown": any(item.get("id") for item in items),
+        "left_ready": sim and any(item.get("status") not in (None, "ready", "transferring") for item in items),
+        "effective_on": words.day(first_day) if first_day else "",
+        "billed_until": words.day(first_day - timedelta(days=1)) if first_day else "",
+    }
+    heading = Fact(label("transfer_id"), clean(transfer["id"], _LONG_ID), code=True)
+    return Facts(heading, tuple(facts), _table(items, kind, role, words, shown), "facts", values)
+
+
+def endpoint_facts(view: dict[str, Any], words: Words) -> Facts:
+    """The facts of a message about an endpoint (`relay.mail.notice`)."""
+    data = view["data"]
+    label = words.label
+    host = clean(data["endpoint"]["host"], _LONG_ID)
+    facts = [Fact(label("host"), host, code=True)]
+    if data["endpoint"].get("description"):
+        facts.append(Fact(label("description"), clean(data["endpoint"]["description"], _LONG_ID)))
+    facts.append(Fact(label("partner"), clean(data["partner"]["name"])))
+    first = data.get("first_failure_at")
+    since = words.moment(to_datetime(first)) if first else ""
+    if since:
+        facts.append(Fact(label("first_failure"), since))
+    last = data.get("last_attempt")
+    if last:
+        sentence = words.one("outcome", last["outcome"])
+        if last.get("status") is not None:
+            sentence = label("http").format(sentence=sentence, status=last["status"])
+        facts.append(Fact(label("last_attempt"), sentence))
+    waiting = words.number(int(data.get("waiting", 0)))
+    facts.append(Fact(label("waiting"), waiting))
+    disable = data.get("disable_at")
+    disabled_at = words.moment(to_datetime(disable)) if disable else ""
+    if disabled_at:
+        facts.append(Fact(label("disable"), disabled_at))
+    values = {
+        "host": host,
+        "partner": clean(data["partner"]["name"]),
+        "since": since,
+        "gone": bool(last) and last["outcome"] == "gone",
+        "waiting": waiting,
+        "any_waiting": bool(data.get("waiting")),
+        "disabled_at": disabled_at,
+        "when": words.moment(to_datetime(view["timestamp"])),
+    }
+    heading = Fact(label("endpoint_id"), clean(data["endpoint"]["id"], _LONG_ID), code=True)
+    return Facts(heading, tuple(facts), None, "endpoint", values)
+
+
+def _party(party: dict[str, Any], words: Words, role: str) -> str:
+    identity = clean(party.get("id", ""), _LONG_ID)
+    if not party.get("name"):
+        return identity
+    if not identity or role == "customer":  # a customer knows the parties by name
+        return clean(party["name"])
+    return words.say("party", name=clean(party["name"]), id=identity)
+
+
+def _actor(actor: dict[str, str], words: Words) -> str:
+    role = words.one("role", actor["role"]) if "role" in actor else ""
+    email = clean(actor.get("email", ""), 254)
+    return words.say("party", name=role, id=email) if role and email else role or email
+
+
+def _summary(items: list[dict[str, Any]], kind: str, words: Words) -> str:
+    """How many stand how, in the order in which the statuses first appear."""
+    counts: dict[str, int] = {}
+    for item in items:
+        status = item.get("status")
+        if status is not None:
+            counts[status] = counts.get(status, 0) + 1
+    if not counts:
+        return words.number(len(items))
+    return words.listed(
+        [
+            words.say("counted", word=words.one("item", kind, status), count=words.number(count))
+            for status, count in counts.items()
+        ]
+    )
+
+
+def _table(items: list[dict[str, Any]], kind: str, role: str, words: Words, shown: int) -> Table | None:
+    if not items:
+        return None
+    sim = kind == "sim"
+    if len(items) > shown:  # what went wrong is what a reader of a long list looks for
+        items = sorted(items, key=lambda item: item.get("status") in ("completed", "ready", None))
+    label = words.label
+    left = len(items) - shown
+    quantities = any("quantity" in item for item in items)
+    return Table(
+        title=label("sims" if sim else "items"),
+        name_head=label("sim" if sim else "item"),
+        quantity_head=label("quantity") if quantities else "",
+        status_head=label("status" if sim else "outcome"),
+        rows=tuple(_row(item, kind, role, words) for item in items[:shown]),
+        more=words.say("more", count=words.number(left)) if left > 0 else "",
+    )
+
+
+def _item_name(item: dict[str, Any], words: Words) -> str:
+    if item.get("name"):
+        return clean(item["name"])
+    return words.one("product", item["product_type"]) if item.get("product_type") else words.label("unnamed")
+
+
+def _row(item: dict[str, Any], kind: str, role: str, words: Words) -> Row:
+    id_label = words.label("new_id" if role == "target" else "id")
+    named = [("id", id_label), *((key, words.label(key)) for key in ("imsi", "iccid", "sim_id"))]
+    error = item.get("error") or {}
+    why = [clean(error[key], ERROR_LENGTH) for key in ("code", "message") if error.get(key)]
+    status = item.get("status")
+    return Row(
+        name=_item_name(item, words),
+        ids=tuple(Fact(name, clean(item[key], _LONG_ID), code=True) for key, name in named if item.get(key)),
+        quantity=words.number(item["quantity"]) if "quantity" in item else "",
+        status=words.one("item", kind, status) if status else "",
+        tone=_TONES.get(status or "", ""),
+        error=": ".join(why),
+    )

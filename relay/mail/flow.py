@@ -1,0 +1,129 @@
+"""How does text sit on lines?
+
+Words come from the message files as paragraphs parted by empty lines, with `- ` before each point of a
+list; here they become lines of plain text, as wide as a terminal shows them: Japanese breaks between
+characters, but not before closing marks or after opening ones (kinsoku).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+WIDTH = 72
+"""Columns; 36 full-width characters."""
+
+_NO_START = frozenset("、。，．・：；？！)]}）］｝」』】〉》”’ーゝゞ々ぁぃぅぇぉっゃゅょァィゥェォッャュョ％,.:;?!…")
+_NO_END = frozenset("([{（［｛「『【〈《“‘")
+_ATOM = re.compile(r"\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A paragraph (one line of `lines`) or a list (one line a point)."""
+
+    points: bool
+    lines: tuple[str, ...]
+
+
+def parts(text: str) -> Iterator[Part]:
+    """The paragraphs and lists of a block, each line joined to one. Keeps a markup-safe string safe."""
+    make = type(text)
+    paragraph: list[str] = []
+    points: list[str] = []
+    for raw in [*text.split("\n"), ""]:
+        line = raw.strip()
+        if line.startswith("- "):
+            if paragraph:
+                yield Part(points=False, lines=(make(_join(paragraph)),))
+                paragraph = []
+            points.append(line[2:])
+        elif not line:
+            if paragraph:
+                yield Part(points=False, lines=(make(_join(paragraph)),))
+                paragraph = []
+            if points:
+                yield Part(points=True, lines=tuple(make(point) for point in points))
+                points = []
+        elif points:
+            points[-1] = _join([points[-1], line])
+        else:
+            paragraph.append(line)
+
+
+def _join(lines: list[str]) -> str:
+    """One line: with a space where Latin words meet, without one between Japanese."""
+    whole = lines[0]
+    for line in lines[1:]:
+        wide = _is_wide(whole[-1:]) and _is_wide(line[:1])
+        whole = f"{whole}{'' if wide else ' '}{line}"
+    return whole
+
+
+@lru_cache(maxsize=4096)
+def _is_wide(char: str) -> bool:
+    return bool(char) and unicodedata.east_asian_width(char) in "WF"
+
+
+def columns(text: str) -> int:
+    """How many terminal columns `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2 if _is_wide(char) else 0 if unicodedata.combining(char) or char in "\u200d\ufe0f" else 1
+        for char in text
+    )
+
+
+def wrap(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) -> str:
+    """`text` on lines of at most `width` columns, but that a single long word stays whole."""
+    lines: list[str] = []
+    line, used, gap = first, columns(first), ""
+    fresh = True
+    for atom in _atoms(text):
+        if atom.isspace():
+            gap = "" if fresh else " "
+            continue
+        size = columns(atom)
+        if not fresh and used + len(gap) + size > width:
+            lines.append(line)
+            line, used, gap = rest, columns(rest), ""
+        line += gap + atom
+        used += len(gap) + size
+        gap, fresh = "", False
+    lines.append(line)
+    return "\n".join(lines)
+
+
+def _atoms(text: str) -> Iterator[str]:
+    """The pieces between which a line may break; spaces are pieces of their own."""
+    held = ""
+    for atom in _ATOM.findall(text):
+        if held and not atom.isspace() and (atom[0] in _NO_START or held[-1] in _NO_END):
+            held += atom
+            continue
+        if held:
+            yield held
+        held = atom
+    if held:
+        yield held
+
+
+def flow(text: str) -> str:
+    """A block as plain text: paragraphs and points, wrapped, with empty lines between."""
+    shown = []
+    for part in parts(str(text)):
+        if part.points:
+            shown.append("\n".join(wrap(line, first="* ", rest="  ") for line in part.lines))
+        else:
+            shown.append(wrap(part.lines[0]))
+    return "\n\n".join(shown)
+
+
+def labelled(label: str, value: str, *, room: int) -> str:
+    """`label` and `value` in two columns, the first `room` wide."""
+    pad = " " * max(2, room + 2 - columns(label))
+    return wrap(value, first=f"{label}{pad}", rest=" " * (room + 2))

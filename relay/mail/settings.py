@@ -1,0 +1,55 @@
+"""What must the configuration say about mail?
+
+The shape that `compose` and `send` need; the `mail` section of the configuration has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class MailSettings(Protocol):
+    """The `mail` section. Times are seconds.
+
+    `url` is `smtp://[user:password@]host[:port]` or `smtps://…`. `start_tls` is `required`,
+    `if_offered` or `never`. `data_timeout_seconds` is how long the server may take to answer the final
+    dot (RFC 5321, 4.5.3.2.6 asks for ten minutes: giving up earlier sends the message twice).
+    """
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def from_address(self) -> str: ...
+    @property
+    def from_name(self) -> str: ...
+    @property
+    def product_name(self) -> str: ...
+    @property
+    def start_tls(self) -> str: ...
+    @property
+    def default_locale(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def command_timeout_seconds(self) -> float: ...
+    @property
+    def data_timeout_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainMailSettings:
+    """The same shape as plain values: for previews and for anything without a configuration file."""
+
+    url: str = ""
+    from_address: str = "transfers@relay.example"
+    from_name: str = "Transfer Relay"
+    product_name: str = "Transfer Relay"
+    start_tls: str = "required"
+    default_locale: str = "en"
+    timezone: str = "UTC"
+    connections: int = 4
+    command_timeout_seconds: float = 60
+    data_timeout_seconds: float = 600

@@ -1,0 +1,102 @@
+"""How does one message file become a subject, a text and an HTML page?
+
+A message file has only words, in named blocks, and ends up extending a skin: it is rendered three times,
+with another skin each time. Two environments over one loader: text is not escaped, HTML is, and in both
+an unknown name is an error. Styles are inlined into the HTML skin once, when it is loaded; Jinja's own
+marks are hidden meanwhile, because an HTML parser moves text that does not belong into a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from css_inline import CSSInliner
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from relay.errors import MessageError
+from relay.mail.flow import columns, flow, labelled, parts, wrap
+
+_TAG = re.compile(r"\{%.*?%\}", re.DOTALL)
+_VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_NOTE = re.compile(r"\{#.*?#\}\n?", re.DOTALL)
+
+
+class _Loader(FileSystemLoader):
+    """Files as they are, but the HTML skin with its styles inlined."""
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        source, path, fresh = super().get_source(environment, template)
+        return (inlined(source) if template.endswith(".html") else source), path, fresh
+
+
+def inlined(source: str) -> str:
+    """An HTML template with its `<style>` rules on the elements; media rules stay. Fetches nothing."""
+    hidden: list[str] = []
+
+    def hide(shape: str) -> Callable[[re.Match[str]], str]:
+        def replace(match: re.Match[str]) -> str:
+            hidden.append(match.group())
+            return shape.format(len(hidden) - 1)
+
+        return replace
+
+    bare = _NOTE.sub("", source)
+    bare = _TAG.sub(hide("<!--mark{}-->"), bare)
+    bare = _VALUE.sub(hide("mark-{}-mark"), bare)
+    page = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True).inline(bare)
+    return re.sub(r"<!--mark(\d+)-->|mark-(\d+)-mark", lambda m: hidden[int(m.group(1) or m.group(2))], page)
+
+
+class Skins:
+    """The message files of one folder, each compiled once."""
+
+    def __init__(self, folder: Path) -> None:
+        loader = _Loader(folder)
+        self._text = _environment(loader, autoescape=False)
+        self._text.filters |= {"flow": flow, "columns": columns, "labelled": labelled, "wrap": wrap}
+        self._html = _environment(loader, autoescape=True)
+        self._html.filters |= {"parts": parts}
+        self._subject_skin = self._text.get_template("_skin/subject.txt")
+        self._text_skin = self._text.get_template("_skin/text.txt")
+        self._html_skin = self._html.get_template("_skin/html.html")
+
+    def render(self, name: str, values: dict[str, Any]) -> tuple[str, str, str]:
+        """Subject, text and HTML of the message file `name`; MessageError when one cannot be made."""
+        try:
+            text = self._text.get_template(name)
+            subject = " ".join(text.render(values, skin=self._subject_skin).split())
+            page = self._html.get_template(name).render(values, skin=self._html_skin, subject=subject)
+            return (
+                subject,
+                _tidy(text.render(values, skin=self._text_skin)),
+                _EMPTY_LINES.sub("\n", page).lstrip(),
+            )
+        except TemplateError as problem:
+            raise MessageError(f"the message {name} cannot be rendered: {problem}") from problem
+
+
+_EMPTY_LINES = re.compile(r"\n\s*\n+")
+_MANY_EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+def _tidy(text: str) -> str:
+    # "-- " is how a mail reader knows where the signature begins
+    lines = "\n".join(line if line == "-- " else line.rstrip() for line in text.split("\n"))
+    return _MANY_EMPTY_LINES.sub("\n\n", lines).strip("\n") + "\n"
+
+
+def _environment(loader: FileSystemLoader, *, autoescape: bool) -> Environment:
+    return Environment(
+        loader=loader,
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
