@@ -56,7 +56,11 @@ class Policy:
 
     @classmethod
     def of(
-        cls, allow_networks: Iterable[str] = (), *, allow_http: bool = False, allowed_ports: Iterable[int] = ()
+        cls,
+        allow_networks: Iterable[str] = (),
+        *,
+        allow_http: bool = False,
+        allowed_ports: Iterable[int] = (),
     ) -> Policy:
         """From text such as `10.0.0.0/8`; ValueError names the one that is not a network."""
         return cls(tuple(ip_network(text) for text in allow_networks), allow_http, tuple(allowed_ports))
@@ -173,16 +177,22 @@ MAX_URL_CHARS = 2048
 _WEB_PORTS = frozenset({443, 8443, 8080})
 # Services that do harm when they read a POST as commands, or that nobody means to expose.
 _KNOWN_SERVICES = frozenset(
-    {1080, 1433, 1521, 1723, 2049, 2181, 2375, 2376, 2379, 2380, 3128, 3260, 3306, 3389, 4369, 5038, 5060, 5061,
-     5432, 5433, 5672, 5900, 5901, 5984, 5985, 5986, 6000, 6379, 6380, 6443, 6667, 7000, 7001, 8086, 8125, 8500,
+    {1080, 1433, 1521, 1723, 2049, 2181, 2375, 2376, 2379, 2380, 3128, 3260, 3306, 3389, 4369, 5038,
+     5060, 5061,
+     5432, 5433, 5672, 5900, 5901, 5984, 5985, 5986, 6000, 6379, 6380, 6443, 6667, 7000, 7001, 8086,
+     8125, 8500,
      9000, 9042, 9092, 9200, 9300, 10250, 10255, 11211, 15672, 16379, 26379, 27017, 27018, 50070}
 )  # fmt: skip
 _PRIVATE_SUFFIXES = (".local", ".internal", ".localdomain", ".home.arpa", ".test")
 _NEVER_SUFFIXES = (".onion", ".example", ".invalid")
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
+_METADATA_NAMES = frozenset(
+    {"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"}
+)
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\]")
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
 _NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII)
 
 
@@ -206,7 +216,9 @@ def _examine(url: str, policy: Policy) -> tuple[URL | None, list[Problem]]:
     if len(url) > MAX_URL_CHARS:
         return None, [Problem(f"The URL has more than {MAX_URL_CHARS} characters; give a shorter one.")]
     if _UNPRINTABLE.search(url):
-        return None, [Problem("The URL has a space, a backslash or a control character; percent-encode or remove it.")]
+        return None, [
+            Problem("The URL has a space, a backslash or a control character; percent-encode or remove it.")
+        ]
     try:
         parsed = URL(url)
         # Judged is what would be sent, read back by the parser that sends it: not what was typed.
@@ -220,7 +232,9 @@ def _examine(url: str, policy: Policy) -> tuple[URL | None, list[Problem]]:
     if parsed.scheme == "http" and not policy.allow_http:
         found.append("Plain http is not allowed here, anybody on the way could read it; use https.")
     if parsed.raw_user is not None or parsed.raw_password is not None:
-        found.append("The URL has a user name or password; remove them, and set an Authorization header instead.")
+        found.append(
+            "The URL has a user name or password; remove them, and set an Authorization header instead."
+        )
     if parsed.raw_fragment or "#" in url:
         found.append("The URL has a fragment, which is never sent; remove the # and what follows it.")
     literal = classify(host, policy)
@@ -251,9 +265,13 @@ def _host_problem(host: str, literal: Verdict, policy: Policy) -> str | None:
         return "The host is not a valid name; use letters, digits, hyphens and dots, 253 characters at most."
     last = host.rpartition(".")[2]
     if _NUMERIC_LABEL.fullmatch(last):
-        return "The host is a number that is not a complete IPv4 address; write all four decimal parts, or a name."
+        return (
+            "The host is a number but not a complete IPv4 address; write all four decimal parts, or a name."
+        )
     if _is_localhost(host):
-        return None if policy.allows_loopback else "The host means this machine itself; give a public host name."
+        return (
+            None if policy.allows_loopback else "The host means this machine itself; give a public host name."
+        )
     if host in _METADATA_NAMES or f".{host}".endswith(_NEVER_SUFFIXES):
         return "The host name is reserved and leads to no partner; give a public host name."
     if last == host:
@@ -269,5 +287,7 @@ def _port_problem(port: int | None, scheme: str, any_port: bool, policy: Policy)
     if any_port or port in _WEB_PORTS or port in policy.allowed_ports or (port == 80 and scheme == "http"):
         return None
     if port < 1024 or port in _KNOWN_SERVICES:
-        return f"Port {port} belongs to another kind of service; use 443, 8443, 8080 or a free port above 1023."
+        return (
+            f"Port {port} belongs to another kind of service; use 443, 8443, 8080 or a free port above 1023."
+        )
     return None

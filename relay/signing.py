@@ -68,7 +68,7 @@ class HmacKey:
 
 
 class Ed25519Key:
-    """A key pair, `whsk_` and base64 of 64 bytes, seed then public key (libsodium's layout); signs as `v1a`."""
+    """A key pair, `whsk_` and base64 of 64 bytes (libsodium's layout: seed, public key); signs as `v1a`."""
 
     __slots__ = ("_private", "_public", "public_text")
     version: Final = "v1a"
@@ -168,7 +168,11 @@ def verify(
         and _TIMESTAMP.fullmatch(timestamp) is not None
         and abs(now_s - int(timestamp)) <= tolerance_s
     )
-    content = b"%b.%b.%b" % (message_id.encode("utf-8", "replace"), timestamp.encode("utf-8", "replace"), body)
+    content = b"%b.%b.%b" % (
+        message_id.encode("utf-8", "replace"),
+        timestamp.encode("utf-8", "replace"),
+        body,
+    )
     candidates = _candidates(_header(headers, SIGNATURE_HEADER))
     proven = False
     for key in keys or (_NOBODY,):

@@ -61,7 +61,9 @@ class Vault:
         key_id, packed = _unpack(sealed)
         key = self._ring.get(key_id)
         if key is None:
-            raise VaultError("no key of secrets.keys made this sealed value: put the one that did back in the list")
+            raise VaultError(
+                "no key of secrets.keys made this sealed value: put the one that did back in the list"
+            )
         try:
             return key.decrypt(packed[:_NONCE_BYTES], packed[_NONCE_BYTES:], _associated(key_id, context))
         except InvalidTag:

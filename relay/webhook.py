@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -23,21 +20,24 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from multidict import CIMultiDictProxy, istr
 from yarl import URL
 
-from relay.dialer import DIALLED, BlockedAddress, Dialled
+from relay.dialer import DIALLED, Dialled
 from relay.egress import Policy, check_url, normalise
 from relay.errors import SignatureError
 from relay.model import Attempt, Outcome
+from relay.outcomes import explain, judge, parse_retry_after
 from relay.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Key, sign
-from relay.times import to_ms
 
 MAX_ANSWER_BYTES: Final = 4096
 MAX_ANSWER_HEADERS: Final = 32
 MAX_HEADER_CHARS: Final = 512
-MAX_RETRY_AFTER_S: Final = 366 * 86_400
 SECOND_TRY_WITHIN_S: Final = 1.0
 REDACTED: Final = "•••"
 
-_CONTENT_TYPE, _USER_AGENT, _ACCEPT_ENCODING = istr("content-type"), istr("user-agent"), istr("accept-encoding")
+_CONTENT_TYPE, _USER_AGENT, _ACCEPT_ENCODING = (
+    istr("content-type"),
+    istr("user-agent"),
+    istr("accept-encoding"),
+)
 _ID, _TIMESTAMP, _SIGNATURE = istr(ID_HEADER), istr(TIMESTAMP_HEADER), istr(SIGNATURE_HEADER)
 
 
@@ -74,7 +74,7 @@ class WebhookSender:
         headers: Mapping[str, str],
         now_ms: int,
     ) -> Attempt:
-        """One POST of `body` to `url`, signed by all of `keys` at `now_ms`, with the endpoint's own `headers`.
+        """One POST of `body` to `url`, signed by all of `keys` at `now_ms`, with the endpoint's `headers`.
 
         A kept-alive connection that turns out dead before any answer is replaced once, at once, with the
         same bytes (`second_try`). What cannot be signed or sent ends as UNSENDABLE or BLOCKED.
@@ -128,7 +128,7 @@ class WebhookSender:
         duration_ms = round((time() - started) * 1000)
         if response is None:
             assert failure is not None
-            outcome, detail = _explain(failure)
+            outcome, detail = explain(failure)
             return Attempt(
                 number=number,
                 at_ms=now_ms,
@@ -139,7 +139,7 @@ class WebhookSender:
                 second_try=second_try,
             )
         answered = response.headers
-        outcome, detail = _judge(response.status)
+        outcome, detail = judge(response.status)
         retry_after = answered.get("Retry-After")
         return Attempt(
             number=number,
@@ -167,8 +167,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 _MAX_VALUE_CHARS = 4096
 _OURS = frozenset(
-    {"host", "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "transfer-encoding", "user-agent",
-     "accept-encoding", "cookie", "traceparent", "tracestate"}
+    {"host", "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "transfer-encoding",
+     "user-agent", "accept-encoding", "cookie", "traceparent", "tracestate"}
 )  # fmt: skip
 _OUR_PREFIXES = ("content-", "proxy-", "webhook-", "sec-")
 
@@ -182,7 +182,9 @@ def allowed_header(name: str, value: str) -> str | None:
         return "A header name is letters, digits and hyphens, 128 at most."
     lowered = name.lower()
     if lowered in _OURS or lowered.startswith(_OUR_PREFIXES):
-        return f"The header {name} is set by the relay or the connection; choose another name, such as X-Token."
+        return (
+            f"The header {name} is set by the relay or the connection; choose another name, such as X-Token."
+        )
     if len(value) > _MAX_VALUE_CHARS or not _HEADER_VALUE.fullmatch(value):
         return (
             f"The value of the header {name} must be 1 to {_MAX_VALUE_CHARS} visible ASCII characters, "
@@ -192,30 +194,6 @@ def allowed_header(name: str, value: str) -> str | None:
 
 
 # --- what came back -----------------------------------------------------------------------------------
-
-_EXACT: Mapping[int, Outcome] = {410: Outcome.GONE, 429: Outcome.THROTTLED, 503: Outcome.UNAVAILABLE}
-_BY_CLASS: Mapping[int, Outcome] = {
-    2: Outcome.ACCEPTED,
-    3: Outcome.REDIRECTED,
-    4: Outcome.REJECTED,
-    5: Outcome.SERVER_ERROR,
-}
-_MEANING: Mapping[Outcome, str] = {
-    Outcome.ACCEPTED: "it accepted the message",
-    Outcome.REDIRECTED: "a redirect, which is never followed; register the final URL",
-    Outcome.REJECTED: "it did not accept the message",
-    Outcome.GONE: "it wants no more messages",
-    Outcome.THROTTLED: "it asks for fewer requests",
-    Outcome.UNAVAILABLE: "it is not available just now",
-    Outcome.SERVER_ERROR: "it failed to handle the message",
-    Outcome.PROTOCOL_ERROR: "which is no final HTTP status",
-}
-
-
-@lru_cache(maxsize=1024)
-def _judge(status: int) -> tuple[Outcome, str]:
-    outcome = _EXACT.get(status) or _BY_CLASS.get(status // 100, Outcome.PROTOCOL_ERROR)
-    return outcome, f"The endpoint answered {status}: {_MEANING[outcome]}."
 
 
 async def _read_answer(response: ClientResponse, answer: bytearray) -> None:
@@ -247,34 +225,17 @@ def _keep(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     return kept
 
 
-_SECONDS = re.compile(r"[0-9]{1,32}", re.ASCII)
+# --- the second try -----------------------------------------------------------------------------------
 
-
-def parse_retry_after(value: str, now_ms: int) -> int | None:
-    """Seconds from `now_ms`, at least 0 and at most MAX_RETRY_AFTER_S, of a Retry-After header (RFC 9110).
-
-    Both forms: delta-seconds and HTTP-date (rounded up). None for what is neither, and for a past date.
-    """
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        return min(int(value), MAX_RETRY_AFTER_S)
-    if len(value) > 64:
-        return None
-    try:
-        moment = parsedate_to_datetime(value)
-        wait_ms = to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now_ms
-    except (ValueError, OverflowError):
-        return None
-    return min(-(-wait_ms // 1000), MAX_RETRY_AFTER_S) if wait_ms >= 0 else None
-
-
-# --- what did not come back ---------------------------------------------------------------------------
-
-_CONNECTION_DIED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
+_CONNECTION_DIED = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
 
 
 def _may_try_again(error: Exception, dialled: Dialled, elapsed_s: float) -> bool:
-    """Whether a kept-alive connection was found dead, soon enough that the partner cannot have answered slowly.
+    """Whether a kept-alive connection was found dead, and at once: not a partner that thought and gave up.
 
     aiohttp tries again by itself for idempotent methods only (RFC 9112, section 9.3.1); a POST with a
     webhook-id is one that the receiver can recognise.
@@ -284,73 +245,6 @@ def _may_try_again(error: Exception, dialled: Dialled, elapsed_s: float) -> bool
         and elapsed_s < SECOND_TRY_WITHIN_S
         and not isinstance(error, (aiohttp.ClientConnectorError, TimeoutError))
     )
-
-
-# First match decides, so classes stand before their bases.
-_FAILURES: tuple[tuple[type[BaseException], Outcome, str], ...] = (
-    (BlockedAddress, Outcome.BLOCKED, "The host leads to an address that the relay may not call; nothing was sent."),
-    (ssl.SSLError, Outcome.TLS_FAILED, "No secure connection could be made to the endpoint."),
-    (aiohttp.ClientConnectorDNSError, Outcome.DNS_FAILED, "The host name could not be found."),
-    (TimeoutError, Outcome.TIMED_OUT, "The endpoint did not answer in time."),
-    (ConnectionRefusedError, Outcome.CONNECTION_REFUSED, "The endpoint does not accept connections."),
-    (ConnectionError, Outcome.CONNECTION_LOST, "The connection was closed before an answer came."),
-    (aiohttp.ClientConnectorError, Outcome.CONNECTION_REFUSED, "The endpoint could not be reached."),
-    (aiohttp.ClientResponseError, Outcome.PROTOCOL_ERROR, "What came back is not an HTTP answer."),
-    (aiohttp.InvalidURL, Outcome.UNSENDABLE, "The URL cannot be called; register it anew."),
-    (aiohttp.ClientError, Outcome.CONNECTION_LOST, "The connection was closed before an answer came."),
-    (OSError, Outcome.CONNECTION_LOST, "The connection failed before an answer came."),
-)
-# By X509_V_ERR_* number of OpenSSL; its texts change between versions.
-_CERTIFICATE: Mapping[int, str] = {
-    9: "The endpoint's certificate is not valid yet; check the date of the machine that made it.",
-    10: "The endpoint's certificate has expired; renew it.",
-    18: "The endpoint's certificate is self-signed; use one from a public authority.",
-    19: "The endpoint's certificate comes from an authority that is not public; use a public one.",
-    20: "The endpoint's certificate has no known issuer; send the intermediate certificates with it.",
-    21: "The endpoint's certificate has no known issuer; send the intermediate certificates with it.",
-    62: "The endpoint's certificate is for another host name; get one for this one.",
-    64: "The endpoint's certificate is not for this address; get one for it, or use its host name.",
-}
-_UNVERIFIED = "The endpoint's certificate could not be verified."
-
-
-def _explain(failure: BaseException) -> tuple[Outcome, str]:
-    """The outcome of a failure before any status, in words without addresses."""
-    chain = list(_chain(failure))
-    for wanted, outcome, detail in _FAILURES:
-        for error in chain:
-            if isinstance(error, wanted):
-                return outcome, _certificate(chain) or detail
-    raise failure
-
-
-def _certificate(chain: Sequence[BaseException]) -> str | None:
-    """What is wrong with the certificate, if that is what failed.
-
-    aiohttp's own class of this kind has no number; the error that it wraps does.
-    """
-    if not any(isinstance(error, ssl.SSLCertVerificationError) for error in chain):
-        return None
-    codes = (getattr(error, "verify_code", None) for error in chain)
-    return next((_CERTIFICATE[code] for code in codes if code in _CERTIFICATE), _UNVERIFIED)
-
-
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """An error and all that it came from: aiohttp and aiohappyeyeballs wrap, and merge, what they caught."""
-    waiting, seen = [failure], set[int]()
-    while waiting:
-        error = waiting.pop(0)
-        if id(error) in seen:
-            continue
-        seen.add(id(error))
-        yield error
-        inner = (
-            error.__cause__,
-            error.__context__,
-            getattr(error, "os_error", None),
-            getattr(error, "certificate_error", None),
-        )
-        waiting.extend(cause for cause in inner if isinstance(cause, BaseException))
 
 
 def _unsent(number: int, now_ms: int, outcome: Outcome, detail: str) -> Attempt:

@@ -248,7 +248,10 @@ def verify_with_libraries(secret: str, received: Received, *, real_time: bool = 
         return
     moment = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), tz=UTC)
     body, given = received.body.decode(), received.headers["webhook-signature"].split(" ")
-    for signed in (standard.sign(received.message_id, moment, body), other.sign(received.message_id, moment, body)):
+    for signed in (
+        standard.sign(received.message_id, moment, body),
+        other.sign(received.message_id, moment, body),
+    ):
         if signed not in given:
             raise ValueError("no signature of this secret")
 

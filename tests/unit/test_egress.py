@@ -1,5 +1,6 @@
 """Which addresses may be dialled and which URLs registered: the tables, row by row."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
@@ -13,17 +14,22 @@ OPEN = Policy()
 LOOPBACK = Policy.of(["127.0.0.0/8", "::1/128"], allow_http=True)
 PRIVATE = Policy.of(["10.0.0.0/8"], allow_http=True)
 
-# Every row of IANA's special-purpose registries (2025-10-09), and what is not in them but must not be dialled.
+# Every row of IANA's special-purpose registries (2025-10-09), and what else must not be dialled.
 DENIED_V4 = [
-    "0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24", "192.0.0.0/29", "192.0.0.8/32", "192.0.0.9/32", "192.0.0.10/32", "192.0.0.170/31", "192.0.2.0/24",
-    "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.88.99.2/32", "192.168.0.0/16", "192.175.48.0/24",
+    "0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.0.0/29", "192.0.0.8/32", "192.0.0.9/32", "192.0.0.10/32", "192.0.0.170/31",
+    "192.0.2.0/24",
+    "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.88.99.2/32", "192.168.0.0/16",
+    "192.175.48.0/24",
     "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "255.255.255.255/32",
     "224.0.0.0/4", "168.63.129.16/32",
 ]  # fmt: skip
 DENIED_V6 = [
-    "::1/128", "::/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64",
-    "2001::/23", "2001::/32", "2001:1::1/128", "2001:1::2/128", "2001:1::3/128", "2001:2::/48", "2001:3::/32",
+    "::1/128", "::/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64",
+    "100:0:0:1::/64",
+    "2001::/23", "2001::/32", "2001:1::1/128", "2001:1::2/128", "2001:1::3/128", "2001:2::/48",
+    "2001:3::/32",
     "2001:4:112::/48", "2001:10::/28", "2001:20::/28", "2001:30::/28", "2001:db8::/32", "2002::/16",
     "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10",
     "::/96", "::ffff:0:0:0/96", "fec0::/10", "ff00::/8", "3ffe::/16", "4000::/3", "8000::/1", "1::/16",
@@ -121,7 +127,7 @@ def test_no_text_makes_classify_fail(text: str) -> None:
 
 
 def test_a_network_that_is_none_is_named() -> None:
-    with pytest.raises(ValueError, match="10.0.0.1/8"):
+    with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
         Policy.of(["10.0.0.1/8"])
 
 
@@ -215,7 +221,7 @@ def test_urls_that_must_not_be_called_are_refused_with_a_cure(url: str, says: st
     problems = check_url(url, OPEN)
     assert any(says in problem.detail for problem in problems), problems
     assert all(problem.detail.endswith(".") for problem in problems)
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=re.escape(problems[0].detail)):
         normalise(url, OPEN)
 
 
@@ -249,8 +255,10 @@ def test_good_urls_pass_and_have_one_form(url: str, sent: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:9999/hook", "http://127.0.0.1:1/", "http://127.0.0.1:6379/", "http://[::1]:40001/", "http://localhost:9999/",
-     "https://localhost/", "http://app.localhost:25/", "http://receiver:8080/hook", "http://hooks.contoso.com/"],
+    ["http://127.0.0.1:9999/hook", "http://127.0.0.1:1/", "http://127.0.0.1:6379/",
+     "http://[::1]:40001/", "http://localhost:9999/",
+     "https://localhost/", "http://app.localhost:25/", "http://receiver:8080/hook",
+     "http://hooks.contoso.com/"],
 )  # fmt: skip
 def test_an_allowed_loopback_may_be_called_on_any_port(url: str) -> None:
     assert check_url(url, LOOPBACK) == []
@@ -258,17 +266,29 @@ def test_an_allowed_loopback_may_be_called_on_any_port(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:0/", "http://10.0.0.1/", "http://u:p@127.0.0.1/", "http://receiver:22/", "http://metadata/",
-     "http://metadata.google.internal/", "http://x.internal/", "http://2130706433/", "http://0x7f.1/", "http://127.1/"],
+    ["http://127.0.0.1:0/", "http://10.0.0.1/", "http://u:p@127.0.0.1/", "http://receiver:22/",
+     "http://metadata/",
+     "http://metadata.google.internal/", "http://x.internal/", "http://2130706433/", "http://0x7f.1/",
+     "http://127.1/"],
 )  # fmt: skip
 def test_an_allowed_loopback_opens_nothing_else(url: str) -> None:
     assert check_url(url, LOOPBACK) != []
 
 
 def test_a_private_network_opens_its_names_but_not_localhost() -> None:
-    for url in ("http://10.1.1.1:6379/", "http://receiver.prod.internal/", "http://receiver:3000/", "https://x.test/"):
+    for url in (
+        "http://10.1.1.1:6379/",
+        "http://receiver.prod.internal/",
+        "http://receiver:3000/",
+        "https://x.test/",
+    ):
         assert check_url(url, PRIVATE) == []
-    for url in ("http://localhost/", "http://127.0.0.1/", "http://metadata.google.internal/", "http://receiver:6379/"):
+    for url in (
+        "http://localhost/",
+        "http://127.0.0.1/",
+        "http://metadata.google.internal/",
+        "http://receiver:6379/",
+    ):
         assert check_url(url, PRIVATE) != []
 
 

@@ -34,7 +34,9 @@ hmac_key = HmacKey.parse(SECRET)
 ed_key = Ed25519Key.parse(SIGNING_KEY)
 
 
-def headers(signature: str = V1, *, message_id: str = MESSAGE_ID, timestamp: str = str(SENT_S)) -> dict[str, str]:
+def headers(
+    signature: str = V1, *, message_id: str = MESSAGE_ID, timestamp: str = str(SENT_S)
+) -> dict[str, str]:
     return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
@@ -84,7 +86,9 @@ def test_no_other_bytes_verify(body: bytes, other: bytes) -> None:
                 verify(signed, other, [key], now_s=SENT_S)
 
 
-@pytest.mark.parametrize(("away_s", "sound"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
+@pytest.mark.parametrize(
+    ("away_s", "sound"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)]
+)
 def test_the_window_is_five_minutes_both_ways(away_s: int, sound: bool) -> None:
     if sound:
         verify(headers(), BODY, [hmac_key], now_s=SENT_S + away_s)
@@ -124,7 +128,9 @@ BAD: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("given_headers"), [bad for _, bad in BAD], ids=[name for name, _ in BAD])
-@pytest.mark.parametrize("keys", [[hmac_key], [ed_key], [hmac_key, ed_key], []], ids=["v1", "v1a", "both", "none"])
+@pytest.mark.parametrize(
+    "keys", [[hmac_key], [ed_key], [hmac_key, ed_key], []], ids=["v1", "v1a", "both", "none"]
+)
 def test_every_refusal_says_the_same(given_headers: dict[str, str], keys: list[Key]) -> None:
     with pytest.raises(SignatureError) as refused:
         verify(given_headers, BODY, keys, now_s=SENT_S)
@@ -178,7 +184,17 @@ def _b64(length: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "text", ["", SECRET[6:], "whsk_" + _b64(32), "whsec_", "whsec_" + _b64(23), "whsec_" + _b64(65), "whsec_é", "whsec_a b"]
+    "text",
+    [
+        "",
+        SECRET[6:],
+        "whsk_" + _b64(32),
+        "whsec_",
+        "whsec_" + _b64(23),
+        "whsec_" + _b64(65),
+        "whsec_é",
+        "whsec_a b",
+    ],
 )
 def test_an_unusable_secret_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(SignatureError) as refused:
@@ -186,7 +202,9 @@ def test_an_unusable_secret_is_refused_without_repeating_it(text: str) -> None:
     assert len(text) < 8 or text[6:] not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", SECRET, "whsk_" + _b64(63), "whsk_" + _b64(64), "whsk_" + _b64(32), PUBLIC_KEY])
+@pytest.mark.parametrize(
+    "text", ["", SECRET, "whsk_" + _b64(63), "whsk_" + _b64(64), "whsk_" + _b64(32), PUBLIC_KEY]
+)
 def test_an_unusable_signing_key_is_refused(text: str) -> None:
     with pytest.raises(SignatureError):
         Ed25519Key.parse(text)

@@ -80,7 +80,15 @@ def test_keys_are_read_as_people_write_them() -> None:
     key = bytes(range(220, 252))
     standard = base64.b64encode(key).decode()
     urlsafe = base64.urlsafe_b64encode(key).decode()
-    for text in (standard, standard.rstrip("="), urlsafe, urlsafe.rstrip("="), key.hex(), key.hex().upper(), f" {standard}\n"):
+    for text in (
+        standard,
+        standard.rstrip("="),
+        urlsafe,
+        urlsafe.rstrip("="),
+        key.hex(),
+        key.hex().upper(),
+        f" {standard}\n",
+    ):
         assert key_from_text(text) == key
 
 
