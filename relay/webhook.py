@@ -126,6 +126,7 @@ class WebhookSender:
                 raise
             failure = error
         duration_ms = round((time() - started) * 1000)
+        # Once the status is there it alone decides: a failure after it is dropped.
         if response is None:
             assert failure is not None
             outcome, detail = explain(failure)
@@ -197,17 +198,15 @@ def allowed_header(name: str, value: str) -> str | None:
 
 
 async def _read_answer(response: ClientResponse, answer: bytearray) -> None:
-    """Adds at most MAX_ANSWER_BYTES to `answer`, which keeps what came before a deadline cut this short.
+    """Adds at most MAX_ANSWER_BYTES to `answer`, which keeps what came before an error or the deadline.
 
-    Closes the connection unless the answer ended; a broken body is no error.
+    Closes the connection unless the answer ended.
     """
     content = response.content
     try:
         # One read may give a single byte of a slow answer, so the budget is kept here.
         while len(answer) < MAX_ANSWER_BYTES and not content.at_eof():
             answer += await content.read(MAX_ANSWER_BYTES - len(answer))
-    except (aiohttp.ClientError, OSError):
-        pass  # the status arrived, and it alone decides; what was read so far is kept
     finally:
         if not content.is_eof():
             response.close()
