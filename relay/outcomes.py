@@ -7,6 +7,7 @@ the sentences name no address, port or duration: they must not make the relay a 
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,12 +100,16 @@ _CERTIFICATE: Mapping[int, str] = {
     62: "The endpoint's certificate is for another host name; get one for this one.",
     64: "The endpoint's certificate is not for this address; get one for it, or use its host name.",
 }
+# This machine has run out of something: no partner may be charged for it.
+_OUR_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 _UNVERIFIED = "The endpoint's certificate could not be verified."
 
 
 def explain(failure: BaseException) -> tuple[Outcome, str]:
     """The outcome of an error that came before any status, in words. Raises what is not a partner's doing."""
     chain = list(_chain(failure))
+    if any(isinstance(error, OSError) and error.errno in _OUR_SHORTAGE for error in chain):
+        raise failure
     for wanted, outcome, detail in _FAILURES:
         for error in chain:
             if isinstance(error, wanted):
