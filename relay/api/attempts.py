@@ -1,0 +1,60 @@
+"""How is one attempt shown, and how is its failure said in a sentence?
+
+A partner chooses what the relay dials, so what it is told of an address that was not reached is the
+outcome alone: times and details would let it map the network the relay stands in.
+"""
+
+from __future__ import annotations
+
+from relay.api.shapes import AnswerShape, AttemptShape, RequestShape
+from relay.model import Attempt, Outcome
+from relay.times import format_ms
+
+_SAYS_NOTHING_MORE = frozenset({Outcome.BLOCKED, Outcome.CONNECTION_REFUSED, Outcome.DNS_FAILED})
+
+_WORDS: dict[Outcome, str] = {
+    Outcome.CONNECTION_REFUSED: "No connection could be made to it.",
+    Outcome.DNS_FAILED: "Its host name could not be resolved.",
+    Outcome.TIMED_OUT: "It did not answer in time.",
+    Outcome.BLOCKED: "Its address is not one that the relay may call.",
+}
+
+
+def shown(
+    attempt: Attempt,
+    *,
+    for_operator: bool,
+    method: str = "POST",
+    url: str | None = None,
+    body: str | None = None,
+) -> AttemptShape:
+    """An attempt as the API shows it. `body` and `url` are what was sent, and where to."""
+    quiet = not for_operator and _reached_nobody(attempt)
+    return AttemptShape(
+        number=attempt.number,
+        at=format_ms(attempt.at_ms),
+        duration_ms=None if quiet else attempt.duration_ms,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        detail="" if quiet else attempt.detail,
+        retry_after_s=attempt.retry_after_s,
+        second_try=attempt.second_try,
+        request=RequestShape(method=method, url=url, headers=attempt.request_headers, body=body),
+        answer=None
+        if attempt.status is None
+        else AnswerShape(headers=attempt.answer_headers, body=attempt.answer),
+    )
+
+
+def why_failed(attempt: Attempt) -> str:
+    """A sentence for the endpoint's owner; it says no more than the owner may know."""
+    if _reached_nobody(attempt):
+        return _WORDS[attempt.outcome]
+    return attempt.detail
+
+
+def _reached_nobody(attempt: Attempt) -> bool:
+    if attempt.outcome in _SAYS_NOTHING_MORE:
+        return True
+    # Whether it was the connection or the answer that did not come is not told by the outcome.
+    return attempt.outcome is Outcome.TIMED_OUT and attempt.status is None

@@ -1,0 +1,127 @@
+"""What is owed to whom, what was tried, and how did it end?
+
+A partner sees what goes to its own endpoints and its own admin agents. E-mail to the customer's people is
+the operator's to see; partners are told a count.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from relay import recovery
+from relay.api import attempts
+from relay.api.bodies import read_body
+from relay.api.endpoint_actions import NoBody
+from relay.api.endpoints import existing as existing_endpoint
+from relay.api.endpoints import maybe_time
+from relay.api.paging import Query, listed
+from relay.api.problems import not_found
+from relay.api.route import Call, answer
+from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape
+from relay.auth import Caller
+from relay.model import Audience, Channel, DeliveryStatus, EventType
+from relay.store.records import DeliveryRecord
+from relay.times import format_ms
+
+LISTING = "deliveries"
+
+
+async def of_endpoint(call: Call) -> web.Response:
+    """An endpoint's deliveries, newest first."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    status, type_ = query.choice("status", DeliveryStatus), query.choice("type", EventType)
+    query.check()
+    endpoint = await existing_endpoint(call)
+    page = await call.services.store.queues.of_endpoint(
+        endpoint.id, status=status, type=type_, after=asked.after, limit=asked.limit
+    )
+    return answer(listed(LISTING, page, [shown(record) for record in page.data]))
+
+
+async def everywhere(call: Call) -> web.Response:
+    """Deliveries of the whole installation, newest first."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    status, channel = query.choice("status", DeliveryStatus), query.choice("channel", Channel)
+    query.check()
+    page = await call.services.store.deliveries(
+        status=status, channel=channel, after=asked.after, limit=asked.limit
+    )
+    return answer(listed(LISTING, page, [shown(record) for record in page.data]))
+
+
+async def get(call: Call) -> web.Response:
+    """A delivery with every attempt."""
+    return answer(await detail(call, await existing(call)))
+
+
+async def resend(call: Call) -> web.Response:
+    """Open the delivery again, with all its tries: 202. Same id, same body, a new signature."""
+    await read_body(call.request, NoBody)
+    record = await existing(call)
+    await recovery.resend(call.services, record.delivery.id, call.now_ms)
+    return answer(shown(await existing(call)), 202)
+
+
+async def existing(call: Call) -> DeliveryRecord:
+    """The delivery in the path; 404 when there is none that this caller may see."""
+    record = await call.services.store.queues.delivery(call.part("delivery"))
+    if record is None or not is_visible(call.caller, record):
+        raise not_found("delivery")
+    return record
+
+
+def is_visible(caller: Caller, record: DeliveryRecord) -> bool:
+    """Whether this caller may see the delivery."""
+    if caller.is_operator:
+        return True
+    to = record.delivery.recipient
+    return to.audience is not Audience.CUSTOMER and (to.partner or "").casefold() == caller.id
+
+
+def shown(record: DeliveryRecord) -> DeliveryShape:
+    """A delivery as lists show it."""
+    delivery, to = record.delivery, record.delivery.recipient
+    return DeliveryShape(
+        id=delivery.id,
+        event_id=delivery.event_id,
+        type=delivery.type,
+        transfer=delivery.transfer,
+        sequence=delivery.sequence,
+        channel=to.channel,
+        audience=to.audience,
+        partner=to.partner,
+        endpoint=to.endpoint,
+        email=to.email,
+        status=record.status,
+        held=record.held,
+        attempt_count=len(record.attempts),
+        last_outcome=record.attempts[-1].outcome if record.attempts else None,
+        created_at=format_ms(delivery.created_at_ms),
+        next_attempt_at=maybe_time(record.next_attempt_at_ms),
+        settled_at=maybe_time(record.settled_at_ms),
+        reason=None if record.reason is None else str(record.reason),
+    )
+
+
+async def detail(call: Call, record: DeliveryRecord) -> DeliveryDetailShape:
+    """A delivery with its attempts, and what was sent in them.
+
+    A webhook's body is shown as it was signed. An e-mail's is not: it may hold an acceptance link.
+    """
+    delivery, to = record.delivery, record.delivery.recipient
+    body = url = None
+    method = "SMTP"
+    if to.channel is Channel.WEBHOOK:
+        method = "POST"
+        raw = await call.services.store.transfers.body(delivery.transfer_key, delivery.sequence, to.audience)
+        body = None if raw is None else raw.decode()
+        if to.partner is not None and to.endpoint is not None:
+            endpoint = await call.services.store.registry.get_endpoint(to.partner, to.endpoint)
+            url = None if endpoint is None else endpoint.url
+    tries: list[AttemptShape] = [
+        attempts.shown(one, for_operator=call.caller.is_operator, method=method, url=url, body=body)
+        for one in record.attempts
+    ]
+    return DeliveryDetailShape(**shown(record).model_dump(), attempts=tries)

@@ -1,0 +1,259 @@
+"""Where does a partner want to be told, and how?
+
+Registering, reading, changing and removing endpoints. What is wrong with a URL or a header is said in a
+sentence before anything is stored; nothing is sent unless `verify` asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import Field, StringConstraints
+from relay.ping import ping
+from relay.services import Services
+
+from relay.api.attempts import why_failed
+from relay.api.bodies import Body, read_body
+from relay.api.paging import Query, listed, page_of
+from relay.api.partners import existing as existing_partner
+from relay.api.problems import Fault, invalid, not_found
+from relay.api.route import Call, answer
+from relay.api.shapes import EndpointShape, NewEndpointShape
+from relay.auth import random_text
+from relay.egress import Policy, check_url
+from relay.model import (
+    Endpoint,
+    EndpointFilter,
+    EventType,
+    Identifier,
+    Kind,
+    Outcome,
+    ProductType,
+    Secret,
+)
+from relay.signing import new_secret, new_signing_key
+from relay.times import format_ms
+from relay.webhook import allowed_header
+
+LISTING = "endpoints"
+_MOST_HEADERS = 20
+_KNOWN_TYPES = frozenset(EventType)
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+Rate = Annotated[int, Field(ge=1, le=60_000, strict=True)]
+Types = Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
+Headers = Annotated[dict[str, str], Field(max_length=_MOST_HEADERS)]
+
+
+class FilterBody(Body):
+    """Which of the partner's events are wanted; what is absent does not limit."""
+
+    role: Literal["source", "target"] | None = None
+    kind: Kind | None = None
+    product_types: Annotated[tuple[ProductType, ...], Field(min_length=1)] | None = None
+    customer: Identifier | None = None
+
+
+class EndpointBody(Body):
+    """A new endpoint. `event_types` absent: all. `rate_limit` is requests a minute. `asymmetric`: sign
+    with an Ed25519 key (`v1a`) too, whose public half is answered."""
+
+    url: Url
+    event_types: Types | None = None
+    filter: FilterBody | None = None
+    description: Annotated[str, StringConstraints(max_length=512)] | None = None
+    ordering: Literal["transfer", "none"] = "transfer"
+    headers: Headers | None = None
+    rate_limit: Rate | None = None
+    format: Literal["standard"] = "standard"
+    asymmetric: bool = False
+    verify: bool = False
+
+
+class EndpointChange(Body):
+    """What is to change; what is absent stays, and null goes back to the default."""
+
+    url: Url | None = None
+    event_types: Types | None = None
+    filter: FilterBody | None = None
+    description: Annotated[str, StringConstraints(max_length=512)] | None = None
+    ordering: Literal["transfer", "none"] | None = None
+    headers: Headers | None = None
+    rate_limit: Rate | None = None
+    format: Literal["standard"] | None = None
+
+
+async def create(call: Call) -> web.Response:
+    """Register an endpoint: 201 with its secret, which `…/secret` shows again."""
+    body = await read_body(call.request, EndpointBody)
+    services, now_ms = call.services, call.now_ms
+    _check(services, body)
+    partner = await existing_partner(call)
+    id_, secret = f"ep_{random_text(20)}", new_secret()
+    private, public = new_signing_key() if body.asymmetric else (None, None)
+    endpoint = Endpoint(
+        id=id_,
+        partner=partner.key,
+        url=body.url,
+        event_types=body.event_types,
+        filter=_filter(body.filter),
+        description=body.description or "",
+        ordering=body.ordering,
+        rate_limit=body.rate_limit,
+        format=body.format,
+        secrets=(Secret(sealed=seal_secret(services, id_, secret), created_at_ms=now_ms),),
+        signing_key=private and Secret(sealed=seal_secret(services, id_, private), created_at_ms=now_ms),
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        **_sealed_headers(services, id_, body.headers),
+    )
+    if body.verify:
+        attempt = await ping(services, endpoint, now_ms)
+        if attempt.outcome is not Outcome.ACCEPTED:
+            why = why_failed(attempt)
+            raise invalid([Fault("/url", f"The endpoint did not take a signed ping, so nothing is stored. {why}")])
+    await services.store.registry.create_endpoint(endpoint, most=services.config.limits.endpoints_per_partner)
+    return answer(NewEndpointShape(**shown(endpoint).model_dump(), secret=secret, public_key=public), 201)
+
+
+async def list_(call: Call) -> web.Response:
+    """A partner's endpoints, newest first."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    query.check()
+    partner = await existing_partner(call)
+    endpoints = await call.services.store.registry.list_endpoints(partner.key)
+    page = page_of(endpoints, lambda one: f"{one.created_at_ms:013d}:{one.id}", asked)
+    data = await asyncio.gather(*(with_health(call.services, endpoint) for endpoint in page.data))
+    return answer(listed(LISTING, page, data))
+
+
+async def get(call: Call) -> web.Response:
+    """One endpoint."""
+    return answer(await with_health(call.services, await existing(call)))
+
+
+async def change(call: Call) -> web.Response:
+    """Change what is named. Deliveries that are under way use what is stored when their turn comes."""
+    body = await read_body(call.request, EndpointChange)
+    _check(call.services, body)
+    services, now_ms = call.services, call.now_ms
+    given = body.model_fields_set
+
+    def apply(now: Endpoint) -> Endpoint:
+        update: dict[str, Any] = {"updated_at_ms": now_ms}
+        if "event_types" in given:
+            update["event_types"] = body.event_types
+        if "rate_limit" in given:
+            update["rate_limit"] = body.rate_limit
+        if "filter" in given:
+            update["filter"] = _filter(body.filter)
+        if "description" in given:
+            update["description"] = body.description or ""
+        if "ordering" in given:
+            update["ordering"] = body.ordering or "transfer"
+        if "headers" in given:
+            update |= _sealed_headers(services, now.id, body.headers)
+        if body.url is not None:
+            update["url"] = body.url
+        return now.model_copy(update=update)
+
+    changed = await services.store.registry.change_endpoint(call.partner, call.part("endpoint"), apply)
+    if changed is None:
+        raise not_found("endpoint")
+    return answer(await with_health(services, changed))
+
+
+async def delete(call: Call) -> web.Response:
+    """Remove an endpoint; what is still owed to it is canceled."""
+    if not await call.services.store.registry.delete_endpoint(call.partner, call.part("endpoint")):
+        raise not_found("endpoint")
+    return web.Response(status=204)
+
+
+async def existing(call: Call) -> Endpoint:
+    """The endpoint in the path; 404 when this partner has none by this id."""
+    endpoint = await call.services.store.registry.get_endpoint(call.partner, call.part("endpoint"))
+    if endpoint is None:
+        raise not_found("endpoint")
+    return endpoint
+
+
+async def with_health(services: Services, endpoint: Endpoint) -> EndpointShape:
+    """An endpoint with how it has been doing."""
+    state = await services.store.queues.state(endpoint.id)
+    failing = state.get("fs")
+    return shown(endpoint, failing_since_ms=int(failing) if failing else None)
+
+
+def shown(endpoint: Endpoint, *, failing_since_ms: int | None = None) -> EndpointShape:
+    """An endpoint as the API shows it: no secret, and of its headers the names only."""
+    return EndpointShape(
+        id=endpoint.id,
+        url=endpoint.url,
+        event_types=None if endpoint.event_types is None else list(endpoint.event_types),
+        filter=endpoint.filter,
+        description=endpoint.description,
+        ordering=endpoint.ordering,
+        headers=list(endpoint.header_names),
+        rate_limit=endpoint.rate_limit,
+        format=endpoint.format,
+        state=endpoint.state,
+        disabled_reason=endpoint.disabled_reason,
+        disabled_at=maybe_time(endpoint.disabled_at_ms),
+        failing_since=maybe_time(failing_since_ms),
+        created_at=format_ms(endpoint.created_at_ms),
+        updated_at=format_ms(endpoint.updated_at_ms),
+    )
+
+
+def seal_secret(services: Services, endpoint: str, secret: str) -> str:
+    """A signing secret as it is stored."""
+    return services.vault.seal(secret.encode(), context=f"endpoint:{endpoint}:secret")
+
+
+def maybe_time(ms: int | None) -> str | None:
+    """RFC 3339 text, or None for no time."""
+    return None if ms is None else format_ms(ms)
+
+
+def _check(services: Services, body: EndpointBody | EndpointChange) -> None:
+    """Raises 422 with everything that the field types do not say themselves."""
+    faults: list[Fault] = []
+    if body.url is not None:
+        egress = services.config.egress
+        policy = Policy.of(
+            map(str, egress.allow_networks), allow_http=egress.allow_http, allowed_ports=egress.allowed_ports
+        )
+        faults += [Fault("/url", problem.detail) for problem in check_url(body.url, policy)]
+    elif "url" in body.model_fields_set:
+        faults.append(Fault("/url", "an endpoint needs a URL"))
+    known = ", ".join(EventType)
+    for place, name in enumerate(body.event_types or ()):
+        if name not in _KNOWN_TYPES:
+            faults.append(Fault(f"/event_types/{place}", f"there is no such type; the types are {known}"))
+    seen: set[str] = set()
+    for name, value in (body.headers or {}).items():
+        pointer = "/headers/" + name.replace("~", "~0").replace("/", "~1")
+        problem = allowed_header(name, value)
+        if problem is not None:
+            faults.append(Fault(pointer, problem))
+        elif name.lower() in seen:
+            faults.append(Fault(pointer, f"The header {name} is there twice, in different case."))
+        seen.add(name.lower())
+    if faults:
+        raise invalid(faults)
+
+
+def _filter(body: FilterBody | None) -> EndpointFilter:
+    return EndpointFilter() if body is None else EndpointFilter(**body.model_dump())
+
+
+def _sealed_headers(services: Services, endpoint: str, headers: dict[str, str] | None) -> dict[str, Any]:
+    if not headers:
+        return {"sealed_headers": None, "header_names": ()}
+    sealed = services.vault.seal(orjson.dumps(headers), context=f"endpoint:{endpoint}:headers")
+    return {"sealed_headers": sealed, "header_names": tuple(headers)}

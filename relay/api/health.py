@@ -1,0 +1,114 @@
+"""Is this process well, can it do its work, and how much was done?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+from relay.services import SERVICES
+
+from relay.api.problems import Problem
+from relay.api.route import Call, answer
+from relay.api.shapes import HealthShape
+from relay.errors import StoreError
+from relay.model import Channel
+from relay.store.counters import BUCKETS_S
+
+_OK = HealthShape(status="ok")
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_PENDING = "relay_deliveries_pending"
+_ABOUT: dict[str, tuple[str, str]] = {
+    "relay_events_total": ("counter", "Events by how they were answered."),
+    "relay_deliveries_settled_total": ("counter", "Deliveries that ended, by channel and how."),
+    "relay_attempts_total": ("counter", "Requests and SMTP transactions, by channel and outcome."),
+    _PENDING: ("gauge", "Deliveries that are owed, by channel."),
+    "relay_accept_seconds": ("histogram", "From a request's arrival to its answer."),
+    "relay_first_attempt_seconds": ("histogram", "From an event's acceptance to its first attempt."),
+    "relay_attempt_seconds": ("histogram", "How long one attempt took."),
+}
+
+
+async def live(request: web.Request) -> web.Response:
+    """The process answers."""
+    return answer(_OK)
+
+
+async def ready(request: web.Request) -> web.Response:
+    """The process and its database answer; 503 when the database does not."""
+    try:
+        await request.app[SERVICES].store.registry.ping()
+    except StoreError:
+        raise Problem(503, "The database does not answer.", headers={"Retry-After": "1"}) from None
+    return answer(_OK)
+
+
+async def metrics(call: Call) -> web.Response:
+    """Prometheus text, of the whole installation."""
+    text = prometheus(await call.services.store.counters.read())
+    return web.Response(body=text.encode(), headers={"Content-Type": _TEXT})
+
+
+def prometheus(counters: Mapping[str, int]) -> str:
+    """The Prometheus text format (0.0.4) of the store's flat counters (see relay.store.counters)."""
+    plain: dict[str, list[str]] = {name: [] for name, (kind, _) in _ABOUT.items() if kind != "histogram"}
+    histograms: dict[str, dict[str, dict[str, int]]] = {
+        name: {} for name, (kind, _) in _ABOUT.items() if kind == "histogram"
+    }
+    for full, value in sorted(counters.items()):
+        name, part = full, ""
+        for mark in (":le:", ":count", ":us"):
+            if mark in full:
+                name, part = full[: full.rindex(mark)], full[full.rindex(mark) :]
+                break
+        metric, labels = _labels(name)
+        if part:
+            histograms.setdefault(metric, {}).setdefault(labels, {})[part] = value
+        else:
+            plain.setdefault(metric, []).append(f"{metric}{_braced(labels)} {value}")
+    # What nobody counted yet is none, which a rule can only see if it is said.
+    for channel in (Channel.WEBHOOK, Channel.EMAIL):
+        if f"{_PENDING}|channel={channel}" not in counters:
+            plain[_PENDING].append(f'{_PENDING}{{channel="{channel}"}} 0')
+    lines: list[str] = []
+    for metric, samples in plain.items():
+        lines += _header(metric, "counter") + samples
+    for metric, series in histograms.items():
+        lines += _header(metric, "histogram")
+        for labels, parts in series.items():
+            lines += _histogram(metric, labels, parts)
+    return "\n".join(lines) + "\n"
+
+
+def _histogram(metric: str, labels: str, parts: Mapping[str, int]) -> list[str]:
+    lines, sum_ = [], 0
+    for place, bound in enumerate([*map(repr, BUCKETS_S), "+Inf"]):
+        sum_ += parts.get(f":le:{place}", 0)
+        upper = f'le="{bound}"'
+        lines.append(f"{metric}_bucket{_braced(labels, upper)} {sum_}")
+    # The buckets are written together with the count, but read a moment apart: the sum of them is the
+    # count that agrees with the last bucket.
+    lines.append(f"{metric}_sum{_braced(labels)} {parts.get(':us', 0) / 1_000_000!r}")
+    lines.append(f"{metric}_count{_braced(labels)} {sum_}")
+    return lines
+
+
+def _labels(name: str) -> tuple[str, str]:
+    metric, *pairs = name.split("|")
+    quoted = []
+    for pair in pairs:
+        label, _, value = pair.partition("=")
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        quoted.append(f'{label}="{escaped}"')
+    return metric, ",".join(quoted)
+
+
+def _braced(*labels: str) -> str:
+    given = ",".join(label for label in labels if label)
+    return f"{{{given}}}" if given else ""
+
+
+def _header(metric: str, kind: str) -> list[str]:
+    known, about = _ABOUT.get(metric, (kind, "Counted by the relay."))
+    return [f"# HELP {metric} {about}", f"# TYPE {metric} {known}"]

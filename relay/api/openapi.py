@@ -1,0 +1,217 @@
+"""What is the API, as an OpenAPI 3.1 document?
+
+Made from the table of routes and the models that the handlers use, webhooks included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from relay.api import message, shapes
+from relay.api.problems import CONTENT_TYPE
+from relay.api.route import Access, Answer, Route
+from relay.model import PING, Event, EventType
+
+_REF = "#/components/schemas/{model}"
+_VARIABLE = re.compile(r"{(\w+)}")
+
+_WHO = {
+    Access.OPERATOR: "For the operator.",
+    Access.PARTNER: "For the partner itself and the operator.",
+    Access.MEMBER: "For every partner, each of its own only, and the operator.",
+    Access.PRODUCER: "For producers and the operator.",
+}
+_PARTS = {
+    "partner": "The partner's id, in any case.",
+    "transfer": "The transfer's id, in any case.",
+}
+_ABOUT = """Tells both sides of a transfer, and the customer: signed webhooks, e-mail and an activity log.
+
+Send your token as `Authorization: Bearer <token>`. Lists answer `{"data": [...], "next": cursor or null}`;
+give `next` as `after` for the following page. Errors are `application/problem+json` (RFC 9457)."""
+
+
+def document(routes: Iterable[Route], *, server: str | None = None) -> dict[str, Any]:
+    """The document of these routes; `server` is the public URL."""
+    routes = list(routes)
+    models = {route.body for route in routes if route.body is not None}
+    models |= {answer.shape for route in routes for answer in route.answers if answer.shape is not None}
+    inputs = {route.body for route in routes if route.body is not None} | {Event}
+    # The name of the mode only matters where a model has both, and none here is both asked and answered.
+    refs, definitions = models_json_schema(
+        [
+            *((model, "validation") for model in sorted(inputs, key=_name)),
+            *((model, "serialization") for model in sorted((models - inputs) | {shapes.ProblemShape}, key=_name)),
+        ],
+        ref_template=_REF,
+    )
+    pointers: dict[type, Any] = {model: schema for (model, _), schema in refs.items()}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, pointers)
+    made: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "Transfer relay", "version": _version(), "description": _ABOUT},
+        "paths": paths,
+        "webhooks": {type_.value: _webhook(type_.value, message.ABOUT[type_], message.schema(type_),
+                                           message.example(type_)) for type_ in EventType}
+        | {PING: _webhook(PING, "A test of the endpoint.", message.ping_schema(), None)},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "webhook-signature",
+                    "description": "Standard Webhooks: with `webhook-id` and `webhook-timestamp`.",
+                },
+            },
+        },
+    }  # fmt: skip
+    if server:
+        made["servers"] = [{"url": server}]
+    return made
+
+
+def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "operationId": route.name,
+        "tags": [route.tag],
+        "summary": route.summary,
+        "description": " ".join(filter(None, (route.about, _WHO.get(route.access)))),
+        "responses": {str(answer.status): _answer(answer, pointers) for answer in route.answers},
+        "security": _security(route.access),
+    }
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": _PARTS.get(name, f"The {name}'s id."),
+        }
+        for name in _VARIABLE.findall(route.path)
+    ]
+    parameters += [
+        {"name": param.name, "in": "query", "schema": param.schema, "description": param.about}
+        for param in route.query
+    ]
+    if parameters:
+        said["parameters"] = parameters
+    if route.access is Access.PRODUCER:
+        event = pointers[Event]
+        batch = {"type": "array", "items": event, "minItems": 1, "maxItems": 500}
+        said["requestBody"] = _json_body({"oneOf": [event, batch]}, required=True)
+    elif route.body is not None:
+        required = any(field.is_required() for field in route.body.model_fields.values())
+        said["requestBody"] = _json_body(pointers[route.body], required=required)
+    if route.access is not Access.PUBLIC:
+        problem = {"$ref": _REF.format(model=shapes.ProblemShape.__name__)}
+        said["responses"]["default"] = {
+            "description": "A problem: 401, 403, 404, 409, 413, 415, 422, 429 or 503.",
+            "content": {CONTENT_TYPE: {"schema": problem}},
+        }
+    return said
+
+
+def _answer(answer: Answer, pointers: dict[type, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"description": answer.about}
+    if answer.status == 204:
+        return said
+    schema: dict[str, Any] = {"type": "string"} if answer.media.startswith("text/") else {"type": "object"}
+    if answer.shape is not None:
+        schema = pointers[answer.shape]
+    if answer.status == 207:
+        schema = {"type": "array", "items": schema}
+    if answer.many:
+        schema = {
+            "type": "object",
+            "required": ["data", "next"],
+            "properties": {
+                "data": {"type": "array", "items": schema},
+                "next": {"type": ["string", "null"]},
+            },
+        }
+    said["content"] = {answer.media: {"schema": schema}}
+    return said
+
+
+def _webhook(type_: str, about: str, schema: dict[str, Any], example: dict[str, Any] | None) -> dict[str, Any]:
+    headers = {
+        "webhook-id": "The event's id; the same on every attempt.",
+        "webhook-timestamp": "When this attempt was made, in Unix seconds.",
+        "webhook-signature": "`v1,<base64>` of HMAC-SHA256 over `{id}.{timestamp}.{body}`; several, with a "
+        "space between, while a secret is being replaced.",
+    }
+    body = _json_body(_inlined(schema), required=True)
+    if example is not None:
+        body["content"]["application/json"]["example"] = example
+    return {
+        "post": {
+            "operationId": type_,
+            "tags": ["Webhooks"],
+            "summary": about,
+            "parameters": [
+                {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": text}
+                for name, text in headers.items()
+            ],
+            "requestBody": body,
+            "security": [],
+            "responses": {
+                "2XX": {"description": "Taken."},
+                "410": {"description": "Send nothing here any more: the endpoint is disabled."},
+                "default": {"description": "Not taken; it is tried again."},
+            },
+        }
+    }
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that is complete in itself, without `$defs`: a pointer into it would have to know where in
+    the document it stands."""
+    definitions = schema.get("$defs", {})
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            ref = value.get("$ref")
+            if isinstance(ref, str):
+                rest = {key: one for key, one in value.items() if key != "$ref"}
+                return walk(definitions[ref.rpartition("/")[2]] | rest)
+            return {key: walk(one) for key, one in value.items() if key not in ("$defs", "$schema")}
+        if isinstance(value, list):
+            return [walk(one) for one in value]
+        return value
+
+    made: dict[str, Any] = walk(schema)
+    return made
+
+
+def _json_body(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
+
+
+def _security(access: Access) -> list[dict[str, list[str]]]:
+    match access:
+        case Access.PUBLIC:
+            return []
+        case Access.PRODUCER:
+            return [{"bearer": []}, {"signature": []}]
+    return [{"bearer": []}]
+
+
+def _name(model: type[BaseModel]) -> str:
+    return model.__name__
+
+
+def _version() -> str:
+    try:
+        return version("transfer-relay")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,60 @@
+"""How is a page for a person made?
+
+Jinja2 with autoescape over `templates/portal/`, and headers under which a page can run no script, load
+nothing from elsewhere and stand in no frame. Pages use no inline style either: `/static/portal.css`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def page(template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """The page of a template."""
+    text = _environment().get_template(template).render(**values)
+    return web.Response(text=text, status=status, content_type="text/html", headers=SECURITY_HEADERS)
+
+
+async def stylesheet(request: web.Request) -> web.Response:
+    """The one style sheet."""
+    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    return web.Response(text=_css(), content_type="text/css", charset="utf-8", headers=headers)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_folder()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@lru_cache(maxsize=1)
+def _css() -> str:
+    return (_folder() / "portal.css").read_text("utf-8")
+
+
+def _folder() -> Path:
+    """In the wheel the templates are inside the package; in a checkout they are beside it."""
+    package = Path(__file__).parents[1]
+    inside = package / "_data" / "templates" / "portal"
+    return inside if inside.is_dir() else package.parent / "templates" / "portal"

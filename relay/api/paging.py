@@ -1,0 +1,133 @@
+"""Which page of a list is asked for, and how is a page answered?
+
+Every list takes `limit` (1 to 500, default 50) and `after`, the `next` of the page before. A cursor is
+opaque: base64url of a checksum and the store's own position. The checksum covers the list's name, so that
+a cursor of another list, or one that was cut short, is told at once (422) instead of starting anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from relay.api.problems import Fault, invalid
+from relay.store.records import Page
+from relay.times import to_ns
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+DEFAULT_LIMIT, MOST = 50, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The page that is asked for; `after` is the store's own position."""
+
+    after: str | None
+    limit: int
+
+
+class Query:
+    """Reads the query string and gathers every fault; `check` raises them all at once."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._query = request.query
+        self._faults: list[Fault] = []
+
+    def text(self, name: str, *, most: int = 512) -> str | None:
+        """A parameter as it is; None when it is absent or empty."""
+        value = self._query.get(name) or None
+        if value is not None and len(value) > most:
+            self._fault(name, f"give at most {most} characters")
+            return None
+        return value
+
+    def choice(self, name: str, kind: type[E]) -> E | None:
+        """One of a closed list."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return kind(value)
+        except ValueError:
+            self._fault(name, "give one of " + ", ".join(kind))
+            return None
+
+    def time_ms(self, name: str) -> int | None:
+        """An RFC 3339 time, as Unix milliseconds."""
+        # A plus sign that was not escaped arrives as a space: an offset of a time cannot hold one.
+        value = (self.text(name) or "").replace(" ", "+")
+        if not value:
+            return None
+        try:
+            return to_ns(value) // 1_000_000
+        except ValueError as problem:
+            self._fault(name, str(problem))
+            return None
+
+    def page(self, listing: str) -> Asked:
+        """`after` and `limit` of the list named `listing`."""
+        limit, after = self.text("limit"), self.text("after", most=2048)
+        size = DEFAULT_LIMIT
+        if limit is not None:
+            if limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MOST:
+                size = int(limit)
+            else:
+                self._fault("limit", f"give a number from 1 to {MOST}")
+        position = None
+        if after is not None:
+            position = open_cursor(listing, after)
+            if position is None:
+                self._fault("after", "give the `next` of the page before, as it was answered")
+        return Asked(position, size)
+
+    def check(self) -> None:
+        """Raises 422 with everything that was wrong."""
+        if self._faults:
+            raise invalid(self._faults)
+
+    def _fault(self, name: str, detail: str) -> None:
+        self._faults.append(Fault(f"/{name}", f"query parameter {name}: {detail}"))
+
+
+def cursor(listing: str, position: str) -> str:
+    """The opaque cursor for a position in a list."""
+    raw = position.encode()
+    return base64.urlsafe_b64encode(_checksum(listing, raw) + raw).rstrip(b"=").decode()
+
+
+def open_cursor(listing: str, text: str) -> str | None:
+    """The position that `cursor` was given; None when it made no such text for this list."""
+    try:
+        both = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        checksum, raw = both[:4], both[4:]
+        position = raw.decode()
+    except (UnicodeError, binascii.Error):
+        return None
+    return position if _checksum(listing, raw) == checksum and cursor(listing, position) == text else None
+
+
+def page_of(items: Iterable[T], key: Callable[[T], str], asked: Asked) -> Page[T]:
+    """One page of a whole list that is at hand; newest, that is the greatest key, first."""
+    rest = sorted(items, key=key, reverse=True)
+    if asked.after is not None:
+        rest = [item for item in rest if key(item) < asked.after]
+    data = rest[: asked.limit]
+    return Page(data, key(data[-1]) if len(rest) > asked.limit else None)
+
+
+def listed(listing: str, page: Page[Any], data: Sequence[Any]) -> dict[str, Any]:
+    """The JSON of a page whose entries are shown as `data`."""
+    return {"data": list(data), "next": None if page.next is None else cursor(listing, page.next)}
+
+
+def _checksum(listing: str, raw: bytes) -> bytes:
+    return zlib.crc32(listing.encode() + b"\0" + raw).to_bytes(4, "big")

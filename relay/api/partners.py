@@ -1,0 +1,123 @@
+"""Which organisations are registered, and who of them is told by e-mail?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from relay.api.bodies import Body, read_body
+from relay.api.paging import Query, listed
+from relay.api.problems import Fault, invalid, not_found
+from relay.api.route import Call, answer
+from relay.api.shapes import AdminAgentShape, PartnerShape
+from relay.model import AdminAgent, Identifier, Locale, Mailbox, Partner, Text
+from relay.times import format_ms
+
+LISTING = "partners"
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+
+
+class AgentBody(Body):
+    """A person who is told by e-mail, in `locale` or else in the partner's."""
+
+    email: Mailbox
+    name: Text
+    locale: Locale | None = None
+
+
+class AgentsBody(Body):
+    """The whole list; it replaces the one before."""
+
+    admin_agents: Annotated[tuple[AgentBody, ...], Field(max_length=100)]
+
+
+class PartnerBody(Body):
+    """A partner as the operator registers it. The id in the path is the one that transfers name."""
+
+    name: Text
+    locale: Locale | None = None
+    tenant_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    admin_agents: Annotated[tuple[AgentBody, ...], Field(max_length=100)] = ()
+
+
+async def put(call: Call) -> web.Response:
+    """Register a partner, or replace what is registered of it: 201 or 200."""
+    try:
+        id_ = _IDENTIFIER.validate_python(call.part("partner"))
+    except ValidationError:
+        raise invalid([Fault("", "the partner's id in the path: 1 to 128 characters, none of them a space")]) from None
+    body = await read_body(call.request, PartnerBody)
+    now_ms = call.now_ms
+    partner, new = await call.services.store.registry.put_partner(
+        Partner(
+            id=id_,
+            name=body.name,
+            locale=body.locale,
+            tenant_id=body.tenant_id,
+            admin_agents=_agents(body.admin_agents),
+            created_at_ms=now_ms,
+            updated_at_ms=now_ms,
+        )
+    )
+    return answer(shown(partner), 201 if new else 200)
+
+
+async def get(call: Call) -> web.Response:
+    """One partner."""
+    return answer(shown(await existing(call)))
+
+
+async def list_(call: Call) -> web.Response:
+    """All partners, newest first."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    query.check()
+    page = await call.services.store.registry.list_partners(asked.after, asked.limit)
+    return answer(listed(LISTING, page, [shown(partner) for partner in page.data]))
+
+
+async def put_agents(call: Call) -> web.Response:
+    """Replace the list of people who are told by e-mail."""
+    body = await read_body(call.request, AgentsBody)
+    partner = await call.services.store.registry.set_admin_agents(
+        call.partner, _agents(body.admin_agents), call.now_ms
+    )
+    if partner is None:
+        raise not_found("partner")
+    return answer(shown(partner))
+
+
+async def remove(call: Call) -> web.Response:
+    """Remove a partner with its endpoints and tokens; what is owed to it is canceled."""
+    if not await call.services.store.registry.remove_partner(call.partner):
+        raise not_found("partner")
+    return web.Response(status=204)
+
+
+async def existing(call: Call) -> Partner:
+    """The partner in the path; 404 when it is not registered."""
+    partner = await call.services.store.registry.get_partner(call.partner)
+    if partner is None:
+        raise not_found("partner")
+    return partner
+
+
+def shown(partner: Partner) -> PartnerShape:
+    """A partner as the API shows it."""
+    return PartnerShape(
+        id=partner.id,
+        name=partner.name,
+        locale=partner.locale,
+        tenant_id=partner.tenant_id,
+        admin_agents=[AdminAgentShape(**agent.model_dump()) for agent in partner.admin_agents],
+        created_at=format_ms(partner.created_at_ms),
+        updated_at=format_ms(partner.updated_at_ms),
+    )
+
+
+def _agents(bodies: tuple[AgentBody, ...]) -> tuple[AdminAgent, ...]:
+    """One mailbox once, however often it was named."""
+    by_address = {body.email.casefold(): body for body in reversed(bodies)}
+    return tuple(AdminAgent(**by_address[key].model_dump()) for key in reversed(by_address))

@@ -1,0 +1,136 @@
+"""What is a route, and who may take it?
+
+One `Route` says all that the router, the door and the OpenAPI document need to know of one operation,
+so that the three cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+from relay.services import SERVICES, Services
+
+from relay.api.problems import not_found
+from relay.auth import Caller, NotAllowed, authenticate
+from relay.model import TokenHolder
+
+
+class Access(StrEnum):
+    """Who may take a route. The operator may take them all."""
+
+    PUBLIC = "public"
+    OPERATOR = "operator"
+    PARTNER = "partner"  # the partner whose id is in the path; to another one it is not there
+    MEMBER = "member"  # any partner; the handler shows each its own only
+    PRODUCER = "producer"  # whoever posts events; the receiver proves it itself
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, proven and allowed."""
+
+    request: web.Request
+    services: Services
+    caller: Caller
+
+    def part(self, name: str) -> str:
+        """A variable part of the path."""
+        return self.request.match_info[name]
+
+    @property
+    def partner(self) -> str:
+        """The key of the partner in the path."""
+        return self.part("partner").casefold()
+
+    @property
+    def now_ms(self) -> int:
+        """The time, Unix milliseconds."""
+        return self.services.clock()
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A query parameter; `schema` is its JSON Schema."""
+
+    name: str
+    schema: dict[str, Any]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way a route answers. `many` wraps the shape as a page of a list; `media` when it is not JSON."""
+
+    status: int
+    about: str
+    shape: type[BaseModel] | None = None
+    many: bool = False
+    media: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. `handler` is None where another module adds the route to the router."""
+
+    method: str
+    path: str
+    name: str
+    tag: str
+    access: Access
+    summary: str
+    handler: Handler | None
+    answers: tuple[Answer, ...]
+    body: type[BaseModel] | None = None
+    query: tuple[Param, ...] = ()
+    about: str = ""
+
+
+def guarded(route: Route) -> Page:
+    """The aiohttp handler of a route: proves the caller, asks whether it may, then calls the handler."""
+    handler = route.handler
+    assert handler is not None
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        caller = await authenticate(request)
+        if not caller.is_operator:
+            _allow(route, request, caller)
+        response = await handler(Call(request, request.app[SERVICES], caller))
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return handle
+
+
+def _allow(route: Route, request: web.Request, caller: Caller) -> None:
+    """Returns when this caller may take this route."""
+    if caller.holder is not TokenHolder.PARTNER:
+        raise NotAllowed("a producer's token posts events and does nothing else")
+    match route.access:
+        case Access.OPERATOR:
+            raise NotAllowed("only the operator may do this")
+        case Access.PARTNER if request.match_info["partner"].casefold() != caller.id:
+            raise not_found("partner")
+
+
+def answer(
+    shape: BaseModel | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """A JSON answer."""
+    body = shape.model_dump_json().encode() if isinstance(shape, BaseModel) else orjson.dumps(shape, default=_json)
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+def _json(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,228 @@
+"""What may be asked, by whom, and who answers?
+
+The one table of the API's routes. The router, the door and `/openapi.json` are all made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from aiohttp import web
+from relay.services import SERVICES
+
+from relay.api import (
+    activity,
+    deliveries,
+    docs,
+    endpoint_actions,
+    endpoint_secrets,
+    endpoints,
+    event_types,
+    feed,
+    health,
+    partners,
+    portal,
+    producers,
+    shapes,
+    tokens,
+    transfers,
+)
+from relay.api.problems import problems
+from relay.api.route import Access, Answer, Param, Route, guarded
+from relay.auth import AUTH, Authenticator
+from relay.model import Audience, Channel, DeliveryStatus, EventType, Kind, Status
+
+_TEXT = {"type": "string"}
+_TIME = {"type": "string", "format": "date-time"}
+
+
+def _one_of(values: type[StrEnum]) -> dict[str, object]:
+    return {"type": "string", "enum": [value.value for value in values]}
+
+
+_PAGE = (
+    Param("after", _TEXT, "The `next` of the page before."),
+    Param("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
+)
+_STATUS = Param("status", _one_of(DeliveryStatus), "Only deliveries in this status.")
+_CHANNEL = Param("channel", _one_of(Channel), "Only deliveries by this channel.")
+_GONE = Answer(204, "Done.")
+_O, _P, _M = Access.OPERATOR, Access.PARTNER, Access.MEMBER
+
+_PARTNER = "/v1/partners/{partner}"
+_ENDPOINT = _PARTNER + "/endpoints/{endpoint}"
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/v1/producers", "createProducer", "Producers", _O,
+          "Let a system post events", producers.create,
+          (Answer(201, "The producer; its token and secret are shown this once.", shapes.NewProducerShape),),
+          body=producers.ProducerBody),
+    Route("GET", "/v1/producers", "listProducers", "Producers", _O,
+          "List producers", producers.list_,
+          (Answer(200, "A page of producers.", shapes.ProducerShape, many=True),), query=_PAGE),
+    Route("DELETE", "/v1/producers/{producer}", "revokeProducer", "Producers", _O,
+          "Revoke a producer's token and secret", producers.revoke, (_GONE,)),
+
+    Route("GET", "/v1/partners", "listPartners", "Partners", _O,
+          "List partners", partners.list_,
+          (Answer(200, "A page of partners.", shapes.PartnerShape, many=True),), query=_PAGE),
+    Route("PUT", _PARTNER, "putPartner", "Partners", _O,
+          "Register a partner, or replace what is registered", partners.put,
+          (Answer(200, "Replaced.", shapes.PartnerShape), Answer(201, "Registered.", shapes.PartnerShape)),
+          body=partners.PartnerBody),
+    Route("GET", _PARTNER, "getPartner", "Partners", _P,
+          "Show a partner", partners.get, (Answer(200, "The partner.", shapes.PartnerShape),)),
+    Route("DELETE", _PARTNER, "removePartner", "Partners", _O,
+          "Remove a partner with its endpoints and tokens", partners.remove, (_GONE,)),
+    Route("PUT", _PARTNER + "/admin-agents", "putAdminAgents", "Partners", _P,
+          "Replace the list of people who are told by e-mail", partners.put_agents,
+          (Answer(200, "The partner.", shapes.PartnerShape),), body=partners.AgentsBody),
+    Route("POST", _PARTNER + "/tokens", "createToken", "Partners", _O,
+          "Make a bearer token for a partner", tokens.create,
+          (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.TokenBody),
+    Route("GET", _PARTNER + "/tokens", "listTokens", "Partners", _O,
+          "List a partner's tokens, without their texts", tokens.list_,
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+    Route("DELETE", _PARTNER + "/tokens/{token}", "revokeToken", "Partners", _O,
+          "Revoke a partner's token", tokens.revoke, (_GONE,)),
+    Route("POST", _PARTNER + "/portal-links", "createPortalLink", "Partners", _O,
+          "Make a link that signs one person in to the portal, once", portal.create_link,
+          (Answer(201, "The link.", shapes.PortalLinkShape),), body=portal.LinkBody),
+
+    Route("POST", _PARTNER + "/endpoints", "createEndpoint", "Endpoints", _P,
+          "Register an endpoint", endpoints.create,
+          (Answer(201, "The endpoint, with its secret.", shapes.NewEndpointShape),),
+          body=endpoints.EndpointBody,
+          about="Checks the URL. Sends nothing, unless `verify` is true: then a signed ping must be "
+                "answered 2xx, or nothing is stored."),
+    Route("GET", _PARTNER + "/endpoints", "listEndpoints", "Endpoints", _P,
+          "List endpoints", endpoints.list_,
+          (Answer(200, "A page of endpoints.", shapes.EndpointShape, many=True),), query=_PAGE),
+    Route("GET", _ENDPOINT, "getEndpoint", "Endpoints", _P,
+          "Show an endpoint", endpoints.get, (Answer(200, "The endpoint.", shapes.EndpointShape),)),
+    Route("PATCH", _ENDPOINT, "changeEndpoint", "Endpoints", _P,
+          "Change what is named", endpoints.change,
+          (Answer(200, "The endpoint.", shapes.EndpointShape),), body=endpoints.EndpointChange),
+    Route("DELETE", _ENDPOINT, "deleteEndpoint", "Endpoints", _P,
+          "Remove an endpoint; what is owed to it is canceled", endpoints.delete, (_GONE,)),
+    Route("GET", _ENDPOINT + "/secret", "getSecret", "Endpoints", _P,
+          "Show the signing secret", endpoint_secrets.get,
+          (Answer(200, "The secret.", shapes.SecretShape),)),
+    Route("POST", _ENDPOINT + "/secret/rotate", "rotateSecret", "Endpoints", _P,
+          "Replace the signing secret; both sign for the overlap", endpoint_secrets.rotate,
+          (Answer(200, "The new secret.", shapes.RotatedShape),), body=endpoint_secrets.RotateBody),
+    Route("POST", _ENDPOINT + "/test", "testEndpoint", "Endpoints", _P,
+          "Send `relay.ping` now", endpoint_actions.test,
+          (Answer(200, "The attempt, whatever came of it.", shapes.AttemptShape),),
+          body=endpoint_actions.NoBody),
+    Route("POST", _ENDPOINT + "/enable", "enableEndpoint", "Endpoints", _P,
+          "Enable an endpoint and release what was held", endpoint_actions.enable,
+          (Answer(200, "The endpoint.", shapes.EndpointShape),), body=endpoint_actions.NoBody),
+    Route("POST", _ENDPOINT + "/replay", "replayEndpoint", "Endpoints", _P,
+          "Open the deliveries of a span of time again", endpoint_actions.replay,
+          (Answer(202, "The replay.", shapes.ReplayShape),), body=endpoint_actions.ReplayBody),
+    Route("GET", _ENDPOINT + "/replays/{replay}", "getReplay", "Endpoints", _P,
+          "Show how far a replay has come", endpoint_actions.get_replay,
+          (Answer(200, "The replay.", shapes.ReplayShape),)),
+    Route("GET", _ENDPOINT + "/deliveries", "listEndpointDeliveries", "Deliveries", _P,
+          "List an endpoint's deliveries", deliveries.of_endpoint,
+          (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
+          query=(_STATUS, Param("type", _one_of(EventType), "Only of this type."), *_PAGE)),
+
+    Route("GET", "/v1/deliveries", "listDeliveries", "Deliveries", _O,
+          "List deliveries of the whole installation", deliveries.everywhere,
+          (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
+          query=(_STATUS, _CHANNEL, *_PAGE)),
+    Route("GET", "/v1/deliveries/{delivery}", "getDelivery", "Deliveries", _M,
+          "Show a delivery with every attempt", deliveries.get,
+          (Answer(200, "The delivery.", shapes.DeliveryDetailShape),)),
+    Route("POST", "/v1/deliveries/{delivery}/resend", "resendDelivery", "Deliveries", _M,
+          "Send a delivery again, with all its tries", deliveries.resend,
+          (Answer(202, "The delivery.", shapes.DeliveryShape),), body=endpoint_actions.NoBody),
+
+    Route("GET", "/v1/transfers", "listTransfers", "Transfers", _M,
+          "List transfers", transfers.list_,
+          (Answer(200, "A page of transfers.", shapes.TransferShape, many=True),),
+          query=(Param("role", _one_of(Audience), "Only those in which the caller has this role."),
+                 Param("status", _one_of(Status), "Only those in this status."),
+                 Param("kind", _one_of(Kind), "Only of this kind."),
+                 Param("customer", _TEXT, "Only this customer's, by id."), *_PAGE)),
+    Route("GET", "/v1/transfers/{transfer}", "getTransfer", "Transfers", _M,
+          "Show a transfer with its timeline", transfers.get,
+          (Answer(200, "The transfer.", shapes.TransferDetailShape),)),
+    Route("GET", "/v1/transfers/{transfer}/deliveries", "listTransferDeliveries", "Transfers", _M,
+          "List a transfer's deliveries", transfers.deliveries,
+          (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
+          query=(_CHANNEL, *_PAGE)),
+
+    Route("GET", _PARTNER + "/events", "pollEvents", "Events", _P,
+          "Poll the bodies that the webhooks carry, oldest first", feed.list_,
+          (Answer(200, "What came after the cursor.", shapes.FeedItemShape, many=True),), query=_PAGE),
+    Route("GET", _PARTNER + "/activity", "listActivity", "Events", _P,
+          "List a partner's activity log", activity.list_,
+          (Answer(200, "A page of the log; with `Accept: text/csv` a table.", shapes.ActivityShape, many=True),),
+          query=(Param("type", _TEXT, "Only of this type."),
+                 Param("transfer", _TEXT, "Only of this transfer."),
+                 Param("customer", _TEXT, "Only this customer's, by id."),
+                 Param("since", _TIME, "From this time."), Param("until", _TIME, "Before this time."),
+                 Param("format", {"type": "string", "enum": ["json", "csv"]}, "Instead of `Accept`."),
+                 *_PAGE)),
+    Route("GET", "/v1/event-types", "listEventTypes", "Events", _M,
+          "List the types of event, each with its JSON Schema and an example", event_types.list_,
+          (Answer(200, "The types.", shapes.EventTypeShape, many=True),)),
+
+    Route("GET", "/metrics", "getMetrics", "Operation", _O,
+          "Prometheus metrics of the whole installation", health.metrics,
+          (Answer(200, "Prometheus text.", media="text/plain"),)),
+)  # fmt: skip
+"""What needs a bearer token."""
+
+EVENTS = Route(
+    "POST", "/v1/events", "postEvents", "Events", Access.PRODUCER,
+    "Post one event, or an array of at most 500", None,
+    (
+        Answer(202, "Accepted: on disk, and will be told.", shapes.EventAnswerShape),
+        Answer(200, "The same event was accepted before.", shapes.EventAnswerShape),
+        Answer(207, "One answer an event of an array, in order.", shapes.EventAnswerShape),
+        Answer(409, "The id is taken by another body, or the lifecycle does not allow it.", shapes.ProblemShape,
+               media="application/problem+json"),
+    ),
+    about="Proven by a producer's token, by the operator's, or by the three Standard Webhooks headers made "
+          "with a producer's secret.",
+)  # fmt: skip
+"""The receiver's route, which relay.receive adds to the router; here for the document."""
+
+OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
+    (Route("GET", "/healthz", "getHealth", "Operation", Access.PUBLIC, "Whether the process answers", None,
+           (Answer(200, "It does.", shapes.HealthShape),)), health.live),
+    (Route("GET", "/readyz", "getReadiness", "Operation", Access.PUBLIC,
+           "Whether the process and its database answer", None,
+           (Answer(200, "They do.", shapes.HealthShape),)), health.ready),
+    (Route("GET", "/openapi.json", "getOpenApi", "Operation", Access.PUBLIC, "This document", None,
+           (Answer(200, "OpenAPI 3.1.", media="application/json"),)), docs.document),
+    (Route("GET", "/docs", "getDocs", "Operation", Access.PUBLIC, "This document, to read", None,
+           (Answer(200, "A page.", media="text/html"),)), docs.page),
+)  # fmt: skip
+"""What anybody may ask."""
+
+ALL: tuple[Route, ...] = (EVENTS, *ROUTES, *(route for route, _ in OPEN))
+"""Everything the document speaks of. The portal's pages are for people and not in it."""
+
+
+def add_routes(app: web.Application) -> None:
+    """Put the API, the documentation and the portal into `app`, whose SERVICES must be set.
+
+    Adds the middleware that answers problems, and `app[AUTH]` unless it is there already.
+    """
+    services = app[SERVICES]
+    if AUTH not in app:
+        token = services.config.secrets.operator_token
+        app[AUTH] = Authenticator(services.store.registry, services.vault, token)
+    if problems not in app.middlewares:
+        app.middlewares.append(problems)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, guarded(route))
+    for route, page in OPEN:
+        app.router.add_route(route.method, route.path, page)
+    portal.add_pages(app)

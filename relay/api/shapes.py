@@ -1,0 +1,357 @@
+"""What do the answers of the API look like?
+
+Each answer's JSON, as a model that both makes the answer and documents it. Times are RFC 3339 text.
+A field is always there and null where nothing is known, unless its description says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from relay.model import (
+    Audience,
+    Channel,
+    DeliveryStatus,
+    EndpointFilter,
+    EndpointState,
+    Kind,
+    Outcome,
+    SkipReason,
+    Status,
+)
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class Shape(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class AdminAgentShape(Shape):
+    """A person of a partner who is told by e-mail."""
+
+    email: str
+    name: str
+    locale: str | None
+
+
+class PartnerShape(Shape):
+    """An organisation registered with the relay."""
+
+    id: str
+    name: str
+    locale: str | None
+    tenant_id: str | None
+    admin_agents: list[AdminAgentShape]
+    created_at: Time
+    updated_at: Time
+
+
+class TokenShape(Shape):
+    """A bearer token, without its text."""
+
+    id: str
+    created_at: Time
+
+
+class NewTokenShape(TokenShape):
+    """A new bearer token; `token` is shown this once."""
+
+    token: str
+
+
+class ProducerShape(Shape):
+    """A system that posts events."""
+
+    id: str
+    name: str
+    all_transfers: bool
+    created_at: Time
+
+
+class NewProducerShape(ProducerShape):
+    """A new producer; `token` and `secret` are shown this once."""
+
+    token: str
+    secret: str
+
+
+class EndpointShape(Shape):
+    """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works."""
+
+    id: str
+    url: str
+    event_types: list[str] | None
+    filter: EndpointFilter
+    description: str
+    ordering: Literal["transfer", "none"]
+    headers: list[str]
+    rate_limit: int | None
+    format: Literal["standard"]
+    state: EndpointState
+    disabled_reason: str | None
+    disabled_at: Time | None
+    failing_since: Time | None
+    created_at: Time
+    updated_at: Time
+
+
+class NewEndpointShape(EndpointShape):
+    """A new endpoint, with its signing secret, and the public half of its Ed25519 key if it has one."""
+
+    secret: str
+    public_key: str | None
+
+
+class SecretShape(Shape):
+    """An endpoint's signing secret; `previous_expires_at`: until when the one before it signs too."""
+
+    secret: str
+    created_at: Time
+    previous_expires_at: Time | None
+    public_key: str | None
+
+
+class RotatedShape(Shape):
+    """The new secret, and until when the previous one signs too."""
+
+    secret: str
+    previous_expires_at: Time | None
+
+
+class RequestShape(Shape):
+    """What was sent. Values of the endpoint's own headers are not shown."""
+
+    method: str
+    url: str | None
+    headers: dict[str, str]
+    body: str | None
+
+
+class AnswerShape(Shape):
+    """What came back: at most its first 4 KiB."""
+
+    headers: dict[str, str]
+    body: str
+
+
+class AttemptShape(Shape):
+    """One try. Of an address that could not be reached a partner is told the outcome only."""
+
+    number: int
+    at: Time
+    duration_ms: int | None
+    outcome: Outcome
+    status: int | None
+    detail: str
+    retry_after_s: int | None
+    second_try: bool
+    request: RequestShape | None
+    answer: AnswerShape | None
+
+
+class DeliveryShape(Shape):
+    """One event to one endpoint or one mailbox."""
+
+    id: str
+    event_id: str
+    type: str
+    transfer: str
+    sequence: int
+    channel: Channel
+    audience: Audience
+    partner: str | None
+    endpoint: str | None
+    email: str | None
+    status: DeliveryStatus
+    held: bool
+    attempt_count: int
+    last_outcome: Outcome | None
+    created_at: Time
+    next_attempt_at: Time | None
+    settled_at: Time | None
+    reason: str | None
+
+
+class DeliveryDetailShape(DeliveryShape):
+    """A delivery with every attempt."""
+
+    attempts: list[AttemptShape]
+
+
+class ReplayShape(Shape):
+    """A replay of an endpoint's deliveries. `count` were found, `reopened` so far."""
+
+    id: str
+    endpoint: str
+    since: Time
+    until: Time
+    event_types: list[str] | None
+    count: int
+    reopened: int
+    done: bool
+    created_at: Time
+
+
+class ToldShape(Shape):
+    """Somebody who is told."""
+
+    delivery: str
+    audience: Audience
+    channel: Channel
+    partner: str | None
+    endpoint: str | None
+    email: str | None
+
+
+class SkippedShape(Shape):
+    """Somebody who might have been told and was not."""
+
+    audience: Audience
+    channel: Channel
+    reason: SkipReason
+    partner: str | None
+    endpoint: str | None
+    email: str | None
+
+
+class TimelineShape(Shape):
+    """One accepted event of a transfer. `told` and `skipped` are the caller's own; the operator sees all."""
+
+    sequence: int
+    event_id: str
+    type: str
+    occurred_at: Time
+    accepted_at: Time
+    late: bool
+    repeat: bool
+    derived: bool
+    gap: bool
+    actor_role: str | None
+    told: list[ToldShape]
+    customer_told: int
+    skipped: list[SkippedShape]
+
+
+class RefusalShape(Shape):
+    """An event that the lifecycle did not allow."""
+
+    event_id: str
+    type: str
+    occurred_at: Time
+    refused_at: Time
+    status: Status
+    reason: str
+
+
+class TransferShape(Shape):
+    """A transfer as this role may see it: the members of the webhook's `transfer`, and these."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: str
+    kind: Kind
+    status: Status
+    role: Audience | None = Field(description="The caller's role; null for the operator.")
+    sequence: int
+    derived: bool
+    updated_at: Time
+
+
+class TransferDetailShape(TransferShape):
+    """A transfer with its timeline."""
+
+    timeline: list[TimelineShape]
+    refusals: list[RefusalShape]
+
+
+class CustomerShape(Shape):
+    """Whose the transfer is."""
+
+    id: str | None
+    name: str | None
+
+
+class ActivityShape(Shape):
+    """One line of a partner's activity log."""
+
+    id: str
+    type: str
+    at: Time
+    audit: bool
+    role: Audience | None
+    event_id: str | None
+    occurred_at: Time | None
+    sequence: int | None
+    late: bool
+    derived: bool
+    transfer: str | None
+    kind: Kind | None
+    status: Status | None
+    customer: CustomerShape | None
+    endpoint: str | None
+    note: str | None
+    told: list[ToldShape]
+    skipped: list[SkippedShape]
+    customer_told: int
+
+
+class FeedItemShape(Shape):
+    """What a webhook would have carried, with the event's id and the cursor behind it."""
+
+    id: str
+    type: str
+    timestamp: Time
+    data: dict[str, Any]
+    cursor: str
+
+
+class EventTypeShape(Shape):
+    """A type of event: the JSON Schema of its webhook body, and an example of one."""
+
+    type: str
+    about: str
+    kinds: list[Kind]
+    schema_: dict[str, Any] = Field(serialization_alias="schema")
+    example: dict[str, Any]
+
+
+class PortalLinkShape(Shape):
+    """A link that signs one person in to the portal, once."""
+
+    url: str
+    expires_at: Time
+
+
+class EventAnswerShape(Shape):
+    """How one event was taken. `code` only within the answer to an array."""
+
+    id: str
+    status: Literal["accepted", "duplicate"]
+
+
+class HealthShape(Shape):
+    """That the process, or with it the database, is there."""
+
+    status: Literal["ok"]
+
+
+class FaultShape(Shape):
+    """One thing wrong with the input."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemShape(Shape):
+    """Why a request was not done (RFC 9457); `errors` only for invalid input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FaultShape] = []

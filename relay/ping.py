@@ -1,0 +1,54 @@
+"""Does an endpoint take a signed message right now?
+
+`relay.ping` is about no transfer: it is sent once, by hand, and is not a delivery. It is signed with the
+keys and carries the headers that the endpoint's deliveries would.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from relay.auth import random_text
+from relay.errors import VaultError
+from relay.model import PING, Attempt, Endpoint, Outcome
+from relay.services import Services
+from relay.signing import Ed25519Key, HmacKey, Key
+from relay.times import format_ms
+from relay.vault import Vault
+
+
+async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Attempt:
+    """One attempt; the endpoint need not be stored, nor enabled."""
+    body = orjson.dumps({"type": PING, "timestamp": format_ms(now_ms), "data": {"endpoint": endpoint.id}})
+    try:
+        keys, headers = _opened(services.vault, endpoint, now_ms)
+    except VaultError:
+        why = "The endpoint's secret cannot be opened; rotate it."
+        return Attempt(number=1, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
+    return await services.sender.attempt(
+        number=1,
+        url=endpoint.url,
+        message_id=f"ping-{random_text(20)}",
+        body=body,
+        keys=keys,
+        headers=headers,
+        now_ms=now_ms,
+    )
+
+
+def _opened(vault: Vault, endpoint: Endpoint, now_ms: int) -> tuple[list[Key], dict[str, str]]:
+    """The keys that sign at this time, and the endpoint's own headers."""
+    context = f"endpoint:{endpoint.id}:secret"
+    keys: list[Key] = [
+        HmacKey.parse(vault.open(secret.sealed, context=context).decode())
+        for secret in endpoint.secrets
+        if secret.expires_at_ms is None or secret.expires_at_ms > now_ms
+    ]
+    if endpoint.signing_key is not None:
+        keys.append(Ed25519Key.parse(vault.open(endpoint.signing_key.sealed, context=context).decode()))
+    if endpoint.sealed_headers is None:
+        return keys, {}
+    headers: dict[str, str] = orjson.loads(
+        vault.open(endpoint.sealed_headers, context=f"endpoint:{endpoint.id}:headers")
+    )
+    return keys, headers
