@@ -80,73 +80,114 @@ def transfer_facts(view: dict[str, Any], words: Words, *, shown: int) -> Facts:
     """The facts of a transfer message. `view` is the stored body, `shown` the most items to list."""
     data = view["data"]
     transfer = data["transfer"]
-    kind, role, status = transfer["kind"], data["role"], transfer["status"]
-    sim = kind == "sim"
+    kind, role = transfer["kind"], data["role"]
     items: list[dict[str, Any]] = transfer.get("items") or []
-    created = to_datetime(transfer["created_at"])
-    expires = transfer.get("expires_at")
-    deadline = words.moment(to_datetime(expires) if expires else created + ACCEPT_WITHIN)
-    effective = transfer.get("effective_on")
-    first_day = date.fromisoformat(effective) if effective else None
-    products = [words.one("product", product) for product in transfer.get("product_types") or ()]
-    state = words.one("state", kind, status)
-    tones = {"sim": "wait"} if sim and status == "pending" else {}
-    label = words.label
-
     facts = [
-        Fact(label("state"), state, tone=tones.get(kind) or _TONES.get(status, "")),
-        Fact(label("what"), words.one("what", kind)),
-        Fact(label("sim_source" if sim else "source"), _party(transfer["source"], words, role)),
-        Fact(label("sim_target" if sim else "target"), _party(transfer["target"], words, role)),
+        Fact(
+            words.label("state"),
+            words.one("state", kind, transfer["status"]),
+            tone=_TONES.get(transfer["status"], ""),
+        ),
+        Fact(words.label("what"), words.one("what", kind)),
+        *_parties(transfer, words, role),
+        *_outcome(transfer, items, words),
+        *_times(view, words),
     ]
-    root_user = clean(transfer["target"].get("email", ""), 254)
-    if root_user:
-        facts.append(Fact(label("root_user"), root_user, code=True))
-    if transfer.get("customer"):
-        facts.append(Fact(label("customer"), _party(transfer["customer"], words, role)))
-    if transfer.get("reseller"):
-        facts.append(Fact(label("reseller"), _party(transfer["reseller"], words, role)))
-    if not sim:
-        facts.append(Fact(label("products"), words.listed(products) or words.one("product", "all")))
-    if items:
-        facts.append(Fact(label("status" if sim else "outcome"), _summary(items, kind, words)))
-    facts.append(Fact(label("sim_created" if sim else "created"), words.moment(created)))
-    if view["type"] != "transfer.created":
-        facts.append(Fact(label("when"), words.moment(to_datetime(view["timestamp"]))))
-    if not sim and status == "pending":
-        facts.append(Fact(label("deadline"), deadline))
-    if first_day:
-        facts.append(Fact(label("effective_on"), words.day(first_day)))
     if transfer.get("replaces"):
-        facts.append(Fact(label("replaces"), clean(transfer["replaces"], _LONG_ID), code=True))
+        facts.append(Fact(words.label("replaces"), clean(transfer["replaces"], _LONG_ID), code=True))
     if data.get("actor"):
-        facts.append(Fact(label("actor"), _actor(data["actor"], words)))
+        facts.append(Fact(words.label("actor"), _actor(data["actor"], words)))
+    heading = Fact(words.label("transfer_id"), clean(transfer["id"], _LONG_ID), code=True)
+    table = _table(items, kind, role, words, shown)
+    return Facts(heading, tuple(facts), table, "facts", _values(view, items, words))
 
+
+def _values(view: dict[str, Any], items: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+    """What the sentences of a transfer message may speak of."""
+    data = view["data"]
+    transfer = data["transfer"]
     done = sum(item.get("status") == "completed" for item in items)
-    values = {
-        "kind": kind,
-        "role": role,
-        "status": status,
-        "state": state,
+    first_day = _effective(transfer)
+    return {
+        "kind": transfer["kind"],
+        "role": data["role"],
         "derived": bool(data.get("derived")),
-        "id": clean(transfer["id"], _LONG_ID),
         "source": clean(transfer["source"]["name"]),
         "target": clean(transfer["target"]["name"]),
         "customer": clean((transfer.get("customer") or {}).get("name") or ""),
-        "root_user": root_user,
-        "deadline": deadline,
-        "products": words.listed(products),
-        "azure": any(str(product).startswith("azure") for product in transfer.get("product_types") or ()),
+        "root_user": _root_user(transfer),
+        "deadline": _deadline(transfer, words),
+        "products": words.listed(_products(transfer, words)),
         "replaces": bool(transfer.get("replaces")),
         "done": done,
         "again": view["type"] == "transfer.updated" and done > 0,
         "ids_shown": any(item.get("id") for item in items),
-        "left_ready": sim and any(item.get("status") not in (None, "ready", "transferring") for item in items),
+        "left_ready": any(item.get("status") not in (None, "ready", "transferring") for item in items),
         "effective_on": words.day(first_day) if first_day else "",
         "billed_until": words.day(first_day - timedelta(days=1)) if first_day else "",
     }
-    heading = Fact(label("transfer_id"), clean(transfer["id"], _LONG_ID), code=True)
-    return Facts(heading, tuple(facts), _table(items, kind, role, words, shown), "facts", values)
+
+
+def _parties(transfer: dict[str, Any], words: Words, role: str) -> list[Fact]:
+    prefix = "sim_" if transfer["kind"] == "sim" else ""
+    facts = [
+        Fact(words.label(f"{prefix}source"), _party(transfer["source"], words, role)),
+        Fact(words.label(f"{prefix}target"), _party(transfer["target"], words, role)),
+    ]
+    if root_user := _root_user(transfer):
+        facts.append(Fact(words.label("root_user"), root_user, code=True))
+    facts += [
+        Fact(words.label(party), _party(transfer[party], words, role))
+        for party in ("customer", "reseller")
+        if transfer.get(party)
+    ]
+    return facts
+
+
+def _outcome(transfer: dict[str, Any], items: list[dict[str, Any]], words: Words) -> list[Fact]:
+    """What was asked for, and how the items stand."""
+    sim = transfer["kind"] == "sim"
+    facts = []
+    if not sim:
+        products = words.listed(_products(transfer, words)) or words.one("product", "all")
+        facts.append(Fact(words.label("products"), products))
+    if items:
+        label = words.label("status" if sim else "outcome")
+        facts.append(Fact(label, _summary(items, transfer["kind"], words)))
+    return facts
+
+
+def _times(view: dict[str, Any], words: Words) -> list[Fact]:
+    transfer = view["data"]["transfer"]
+    sim = transfer["kind"] == "sim"
+    created = words.moment(to_datetime(transfer["created_at"]))
+    facts = [Fact(words.label("sim_created" if sim else "created"), created)]
+    if view["type"] != "transfer.created":
+        facts.append(Fact(words.label("when"), words.moment(to_datetime(view["timestamp"]))))
+    if not sim and transfer["status"] == "pending":
+        facts.append(Fact(words.label("deadline"), _deadline(transfer, words)))
+    if first_day := _effective(transfer):
+        facts.append(Fact(words.label("effective_on"), words.day(first_day)))
+    return facts
+
+
+def _deadline(transfer: dict[str, Any], words: Words) -> str:
+    expires = transfer.get("expires_at")
+    return words.moment(
+        to_datetime(expires) if expires else to_datetime(transfer["created_at"]) + ACCEPT_WITHIN
+    )
+
+
+def _effective(transfer: dict[str, Any]) -> date | None:
+    return date.fromisoformat(transfer["effective_on"]) if transfer.get("effective_on") else None
+
+
+def _root_user(transfer: dict[str, Any]) -> str:
+    return clean(transfer["target"].get("email", ""), 254)
+
+
+def _products(transfer: dict[str, Any], words: Words) -> list[str]:
+    return [words.one("product", product) for product in transfer.get("product_types") or ()]
 
 
 def endpoint_facts(view: dict[str, Any], words: Words) -> Facts:

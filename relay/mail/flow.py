@@ -16,9 +16,13 @@ from functools import lru_cache
 WIDTH = 72
 """Columns; 36 full-width characters."""
 
-_NO_START = frozenset("、。，．・：；？！)]}）］｝」』】〉》”’ーゝゞ々ぁぃぅぇぉっゃゅょァィゥェォッャュョ％,.:;?!…")
+_NO_START = frozenset(
+    "、。，．・：；？！)]}）］｝」』】〉》”’ーゝゞ々ぁぃぅぇぉっゃゅょァィゥェォッャュョ％,.:;?!…"
+)
 _NO_END = frozenset("([{（［｛「『【〈《“‘")
-_ATOM = re.compile(r"\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+")
+_ATOM = re.compile(
+    r"\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,10 +115,9 @@ def build(headers: list[tuple[str, str]], *, text: str, html: str, token: str) -
     head = "\r\n".join(lines).encode()
     if max(map(len, head.split(b"\r\n"))) > _MAX_LINE:
         raise MessageError("a header line would be longer than 998 bytes")
-    mark = boundary.encode()
-    return b"".join(
-        [head, b"--", mark, b"\r\n", _part("plain", text), b"\r\n--", mark, b"\r\n", _part("html", html)]
-        + [b"\r\n--", mark, b"--\r\n"]
+    opening = b"--" + boundary.encode()
+    return b"\r\n".join(
+        [head + opening, _part("plain", text), opening, _part("html", html), opening + b"--\r\n"]
     )
 
 

@@ -31,10 +31,20 @@ _OPERATOR_B = {"id": "OP0099999999", "name": "Northwind Sensors KK"}
 _ROOT = "root@northwind.example"
 
 _ITEMS = (
-    ("2FAFDD44-6A0C-4E7B-9E3B-000000000001", "9B1C0000-0000-4000-8000-00000000000A",
-     "Microsoft 365 E3 (年間契約)", "online_services_nce", 25),
-    ("637FF8F6-6A0C-4E7B-9E3B-000000000002", "9B1C0000-0000-4000-8000-00000000000B",
-     "Azure Reserved VM Instance D4s v5", "azure_reservation", 2),
+    (
+        "2FAFDD44-6A0C-4E7B-9E3B-000000000001",
+        "9B1C0000-0000-4000-8000-00000000000A",
+        "Microsoft 365 E3 (年間契約)",
+        "online_services_nce",
+        25,
+    ),
+    (
+        "637FF8F6-6A0C-4E7B-9E3B-000000000002",
+        "9B1C0000-0000-4000-8000-00000000000B",
+        "Azure Reserved VM Instance D4s v5",
+        "azure_reservation",
+        2,
+    ),
 )
 _ERROR = {"code": "900145", "message": "Azure reservations of this offer do not transfer"}
 
@@ -101,7 +111,12 @@ def _items(event_type: EventType, audience: Audience) -> list[dict[str, Any]]:
     }.get(event_type, ("pending", "pending"))
     shown = []
     for (source_id, result_id, name, product, quantity), outcome in zip(_ITEMS, outcomes, strict=True):
-        item: dict[str, Any] = {"name": name, "product_type": product, "quantity": quantity, "status": outcome}
+        item: dict[str, Any] = {
+            "name": name,
+            "product_type": product,
+            "quantity": quantity,
+            "status": outcome,
+        }
         if audience is Audience.SOURCE:
             item |= {"id": source_id, "error": _ERROR if outcome == "failed" else None}
         elif audience is Audience.TARGET:

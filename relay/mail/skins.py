@@ -27,9 +27,7 @@ _NOTE = re.compile(r"\{#.*?#\}\n?", re.DOTALL)
 class _Loader(FileSystemLoader):
     """Files as they are, but the HTML skin with its styles inlined."""
 
-    def get_source(
-        self, environment: Environment, template: str
-    ) -> tuple[str, str, Callable[[], bool]]:
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, path, fresh = super().get_source(environment, template)
         return (inlined(source) if template.endswith(".html") else source), path, fresh
 

@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from relay.errors import ConfigError
 
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+")
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_TURNING = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_UNSEEN = re.compile(f"[{_CONTROLS}{_TURNING}]+")
 NAME_LENGTH = 120
 ERROR_LENGTH = 240
 

@@ -1,0 +1,239 @@
+"""What the bytes of a message are, whatever is in it, and how its text sits on lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.errors import MessageError
+from relay.mail.compose import Composer
+from relay.mail.flow import flow, wrap
+from relay.mail.mime import address, encoded_words, message_id
+from relay.mail.notice import EndpointNotice, NoticeType
+from relay.mail.preview import write_preview
+from relay.mail.samples import DATE_MS
+from relay.mail.settings import PlainMailSettings
+from relay.mail.words import clean
+from relay.model import Audience, Channel, Outcome, Recipient
+from tests.fakes.mails import (
+    LOCALES,
+    SAMPLES,
+    TEMPLATES,
+    both,
+    changed,
+    compose,
+    composer,
+    parsed,
+    seen,
+    squeezed,
+)
+
+# --- the bytes -------------------------------------------------------------------------------------------
+
+
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    sample = SAMPLES["subscription-completed-target"]
+    other = Composer(PlainMailSettings(from_address="transfers@relay.example"), TEMPLATES)
+    again = other.compose(
+        body=sample.body,
+        recipient=sample.recipient,
+        delivery_id="dlv_01jd8m2k",
+        event_id="evt-2f6c3",
+        transfer_key="43fb1d3a",
+        date_ms=DATE_MS,
+        locale="ja",
+    )
+    assert again == compose(sample, "ja")
+
+
+def test_the_headers() -> None:
+    message = compose(SAMPLES["subscription-created-source"], "en")
+    head = message.raw.split(b"\r\n\r\n", 1)[0].decode()
+    assert re.sub(r"(transfer-|=_)[a-z2-7]{26,32}|=_[0-9a-f]{32}", r"\1#", head).split("\r\n") == [
+        'From: "Transfer Relay" <transfers@relay.example>',
+        "To: =?utf-8?b?5qOuIOiRtQ==?=",
+        " <source@reader.example>",
+        "Subject: =?utf-8?b?RmFicmlrYW0gRGlzdHJpYnV0aW9uIEx0ZC4gYXNrcyB5b3UgZm9y?=",
+        " =?utf-8?b?IGEgdHJhbnNmZXIgb2Yg5qCq5byP5Lya56S+44Os44Os44Kv44Op44Km44OJ?=",
+        " =?utf-8?b?J3Mgc3Vic2NyaXB0aW9ucw==?=",
+        "Date: Sat, 21 Nov 2026 05:05:00 +0000",
+        "Message-ID: <dlv_01jd8m2k@relay.example>",
+        "In-Reply-To: <transfer-#@relay.example>",
+        "References: <transfer-#@relay.example>",
+        "Auto-Submitted: auto-generated",
+        "X-Auto-Response-Suppress: All",
+        "Content-Language: en",
+        "MIME-Version: 1.0",
+        'Content-Type: multipart/alternative; boundary="#"',
+    ]
+    assert parsed(message)["Date"].datetime == datetime.fromtimestamp(DATE_MS / 1000, UTC)
+
+
+def test_a_reader_s_mails_of_one_transfer_are_one_thread() -> None:
+    roots = {
+        parsed(compose(SAMPLES[name], "en", delivery_id=name))["References"]
+        for name in ("subscription-created-source", "subscription-completed-source")
+    }
+    assert len(roots) == 1
+    other = parsed(compose(SAMPLES["subscription-created-source"], "en", transfer_key="another"))
+    assert other["References"] not in roots
+
+
+def test_a_long_delivery_id_is_never_an_encoded_word() -> None:
+    for token in ("d" * 200, "evt-1:fabrikam|x@y", "д" * 20):
+        message = compose(SAMPLES["subscription-created-source"], "en", delivery_id=token)
+        for line in message.raw.split(b"\r\n\r\n", 1)[0].split(b"\r\n"):
+            assert not line.startswith((b"Message-ID: =?", b"References: =?", b"In-Reply-To: =?"))
+        assert re.fullmatch(r"<[!-~]+@relay\.example>", str(parsed(message)["Message-ID"]))
+
+
+def test_a_domain_outside_ascii_is_encoded_and_a_local_part_asks_for_smtputf8() -> None:
+    sample = SAMPLES["subscription-created-source"]
+    domain = sample.recipient.model_copy(update={"email": "mori@例え.jp"})
+    message = compose(sample, "ja", recipient=domain)
+    assert (message.to, message.smtputf8) == ("mori@xn--r8jz45g.jp", False)
+    local = sample.recipient.model_copy(update={"email": "森@例え.jp"})
+    message = compose(sample, "ja", recipient=local)
+    assert (message.to, message.smtputf8) == ("森@xn--r8jz45g.jp", True)
+    assert "森@xn--r8jz45g.jp".encode() in message.raw
+
+
+@pytest.mark.parametrize(
+    "email", ["", "nobody", "a@", "@b", "a b@c.example", "a@b.example\r\nBcc: x@y", "a@\u2024.jp"]
+)
+def test_an_address_that_is_none_cannot_be_written_to(email: str) -> None:
+    with pytest.raises(MessageError):
+        address(email)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>&amp;\"'",
+    "Contoso\r\nBcc: everybody@evil.example\r\n\r\nhello",
+    "moc.\u202eelpmaxe\u2066\u2028\x00\x1b[31m",
+    "😀" * 300,
+    "👨‍👩‍👧‍👦" * 40,
+    "{{ 7 * 7 }}{% raw %}",
+    "=?utf-8?b?aGVsbG8=?=",
+    "- point\n\n- another",
+    "\ufeff\u200b",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_hostile_name_is_only_a_name(name: str, locale: str) -> None:
+    sample = changed(
+        "subscription-failed-source",
+        target={"id": "t", "name": name},
+        customer={"id": "c", "name": name},
+        items=[
+            {
+                "id": "1",
+                "name": name,
+                "quantity": 1,
+                "status": "failed",
+                "error": {"code": "1", "message": name},
+            }
+        ],
+    )
+    recipient = sample.recipient.model_copy(update={"name": name})
+    message = compose(sample, locale, recipient=recipient)
+    mail = parsed(message)
+    assert not mail.defects and "Bcc" not in mail
+    assert [str(one) for one in (mail["Subject"],)] == [message.subject]
+    assert len(message.subject) <= 150
+    tags = [tag for tag, _ in seen(message.html).tags]
+    assert "script" not in tags and tags.count("li") == 0
+    for text in (message.subject, message.text, message.html):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\u2028]", text)
+    assert "49" not in message.subject
+    if clean(name):
+        assert squeezed(clean(name)) in both(message)[1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"type":"transfer.created"}',
+        b'{"type":"transfer.unheard","data":{"transfer":{"kind":"sim"}}}',
+        b'{"type":"transfer.expired","timestamp":"2026-11-21T00:00:00Z","data":{"role":"source","transfer":{"kind":"sim","id":"1",'
+        b'"status":"expired","created_at":"2026-11-21T00:00:00Z","source":{"id":"a","name":"a"},"target":{"id":"b","name":"b"}}}}',
+    ],
+)
+def test_a_body_that_fits_no_message_is_a_message_error(body: bytes) -> None:
+    with pytest.raises(MessageError):
+        compose(dataclasses.replace(SAMPLES["sim-created-source"], body=body), "en")
+
+
+def test_a_gone_endpoint_is_told_as_such() -> None:
+    notice = EndpointNotice(
+        type=NoticeType.DISABLED,
+        at_ms=DATE_MS,
+        endpoint="ep_1",
+        host="h.example",
+        partner="P",
+        outcome=Outcome.GONE,
+        status=410,
+        waiting=1,
+    )
+    recipient = Recipient(id="r", channel=Channel.EMAIL, audience=Audience.SOURCE, email="a@b.example")
+    message = composer().compose(
+        body=notice.body(), recipient=recipient, delivery_id="d", event_id="e", transfer_key="ep_1", date_ms=0
+    )
+    assert "gone (HTTP 410)" in message.text and "delete it" in message.text
+
+
+# --- lines -----------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_wrapping_loses_nothing(text: str) -> None:
+    assert squeezed(wrap(text)) == squeezed(text)
+
+
+@given(st.text(max_size=120))
+@settings(max_examples=200, deadline=None)
+def test_encoded_words_read_back(text: str) -> None:
+    shown = clean(text)
+    if not shown:
+        return
+    raw = f"Subject: {encoded_words('Subject', shown)}\r\n\r\n"
+    assert all(len(line) <= 76 for line in raw.split("\r\n"))
+    assert str(message_from_bytes(raw.encode(), policy=policy.default)["Subject"]) == shown
+
+
+@given(st.text(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_clean_text_is_one_line_without_controls(text: str) -> None:
+    shown = clean(text)
+    assert len(shown) <= 120 and len(shown.splitlines()) <= 1
+    assert not any(unicodedata.category(char) == "Cc" for char in shown)
+
+
+def test_a_japanese_line_does_not_begin_with_a_closing_mark() -> None:
+    lines = flow("承認の義務はありません。" * 20).split("\n")
+    assert len(lines) > 2
+    assert not any(line[0] in "、。」" for line in lines)
+
+
+def test_a_message_id_keeps_a_token_that_is_one() -> None:
+    assert message_id("dlv_1", "relay.example") == "<dlv_1@relay.example>"
+
+
+def test_the_preview_has_every_message(tmp_path: Path) -> None:
+    written = write_preview(tmp_path, composer())
+    assert len(written) == len(SAMPLES) * len(LOCALES) * 3 + 1
+    assert all(path.stat().st_size for path in written)
+    assert "ja/sim-created-target.html" in (tmp_path / "index.html").read_text("utf-8")
