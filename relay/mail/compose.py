@@ -17,7 +17,7 @@ from relay.errors import MessageError
 from relay.mail.facts import Facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
 from relay.mail.mime import Address, address, build, date, digest, message_id, unstructured
-from relay.mail.settings import MailSettings
+from relay.mail.settings import MailSettings, own_address
 from relay.mail.skins import Skins
 from relay.mail.words import Words, choose, clean, load_words
 from relay.model import Recipient
@@ -59,7 +59,7 @@ class Composer:
         self._skins = Skins(folder)
         self._default = config_mail.default_locale
         self._product = clean(config_mail.product_name)
-        self._from: Address = address(config_mail.from_address, clean(config_mail.from_name))
+        self._from: Address = own_address(config_mail, clean(config_mail.from_name))
 
     @property
     def locales(self) -> tuple[str, ...]:

@@ -49,12 +49,12 @@ def address(email: str, name: str = "") -> Address:
     """The mailbox `email`, its domain IDNA-encoded (UTS 46); MessageError when that cannot be done."""
     local, at, domain = email.rpartition("@")
     if not at or not local or not domain or re.search(r"[\s\x00-\x1f\x7f<>]", email):
-        raise MessageError("the recipient's address is not one mailbox")
+        raise MessageError("the address is not one mailbox")
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
         except idna.IDNAError as problem:
-            raise MessageError("the domain of the recipient's address cannot be encoded") from problem
+            raise MessageError("the domain of the address cannot be encoded") from problem
     return Address(f"{local}@{domain}", domain, name, not local.isascii())
 
 

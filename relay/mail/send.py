@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP
 from aiosmtplib.errors import (
-    SMTPConnectError,
     SMTPException,
     SMTPResponseException,
     SMTPServerDisconnected,
@@ -26,9 +25,8 @@ from aiosmtplib.errors import (
 )
 
 from relay.errors import ConfigError
-from relay.mail.mime import address
 from relay.mail.reply import Step, outcome_of
-from relay.mail.settings import MailSettings
+from relay.mail.settings import MailSettings, own_address
 from relay.model import Attempt, Outcome
 
 MESSAGES_PER_CONNECTION = 50
@@ -93,10 +91,11 @@ def parse_url(url: str) -> Server:
 
 @dataclass(slots=True)
 class _Line:
-    """One open connection and how many messages it has carried."""
+    """One connection: how far its opening came, and how many messages it has carried."""
 
     smtp: SMTP
     used: int = 0
+    step: Step = Step.CONNECT
 
 
 class _Ended(Exception):
@@ -110,13 +109,14 @@ class _Ended(Exception):
 class Mailer:
     """Sends built messages to one server. At most `connections` transactions run at a time.
 
-    ConfigError for a `url` that names no server. `tls_context` replaces the system's trust.
+    ConfigError for a `url` that names no server; with an empty one every attempt ends as the
+    transport's fault, so that nothing is lost meanwhile. `tls_context` replaces the system's trust.
     """
 
     def __init__(self, config_mail: MailSettings, *, tls_context: ssl.SSLContext | None = None) -> None:
-        self._server = parse_url(config_mail.url)
+        self._server = parse_url(config_mail.url) if config_mail.url else None
         self._start_tls = config_mail.start_tls
-        self._hello = address(config_mail.from_address).domain
+        self._hello = own_address(config_mail).domain
         self._command_timeout = float(config_mail.command_timeout_seconds)
         self._data_timeout = float(config_mail.data_timeout_seconds)
         self._tls_context = tls_context
@@ -232,6 +232,8 @@ class Mailer:
 
     async def _connect(self) -> _Line:
         server = self._server
+        if server is None:
+            raise _Ended(Outcome.TRANSPORT_DOWN, "no mail server is configured")
         smtp = SMTP(
             hostname=server.host,
             port=server.port,
@@ -241,43 +243,37 @@ class Mailer:
             start_tls=False,
             tls_context=self._tls_context,
         )
-        step = Step.CONNECT
+        line = _Line(smtp)
         try:
-            await smtp.connect()
-            await smtp.ehlo()
-            step = Step.TLS
-            secure = await self._secure(smtp)
-            if server.username:
-                step = Step.LOGIN
-                if not secure and not server.local:
-                    raise _Ended(Outcome.TRANSPORT_DOWN, _NOT_ENCRYPTED)
-                if not smtp.supports_extension("auth"):
-                    raise _Ended(Outcome.TRANSPORT_DOWN, "the mail server does not offer AUTH")
-                await smtp.login(server.username, server.password)
-        except _Ended:
-            smtp.close()
-            raise
+            await self._open(line, server)
         except SMTPResponseException as refused:
             smtp.close()
-            raise _refusal(step, refused) from refused
-        except (ssl.SSLError, ssl.CertificateError) as untrusted:
+            raise _refusal(line.step, refused) from refused
+        except (SMTPException, OSError, ValueError) as down:
             smtp.close()
-            raise _Ended(Outcome.TRANSPORT_DOWN, "no secure connection to the mail server") from untrusted
-        except (SMTPTimeoutError, TimeoutError) as late:
-            smtp.close()
-            raise _Ended(Outcome.TRANSPORT_DOWN, "the mail server did not answer in time") from late
-        except (SMTPConnectError, SMTPException, OSError, ValueError) as down:
-            smtp.close()
-            raise _Ended(Outcome.TRANSPORT_DOWN, _why_down(step, down)) from down
+            raise _Ended(Outcome.TRANSPORT_DOWN, _why_down(line.step, down)) from down
         except BaseException:
             smtp.close()
             raise
-        return _Line(smtp)
+        return line
 
-    async def _secure(self, smtp: SMTP) -> bool:
+    async def _open(self, line: _Line, server: Server) -> None:
+        smtp = line.smtp
+        await smtp.connect()
+        await smtp.ehlo()
+        line.step = Step.TLS
+        secure = server.tls or await self._secured(smtp)
+        if not server.username:
+            return
+        line.step = Step.LOGIN
+        if not secure and not server.local:
+            raise _Ended(Outcome.TRANSPORT_DOWN, _NOT_ENCRYPTED)
+        if not smtp.supports_extension("auth"):
+            raise _Ended(Outcome.TRANSPORT_DOWN, "the mail server does not offer AUTH")
+        await smtp.login(server.username, server.password)
+
+    async def _secured(self, smtp: SMTP) -> bool:
         """Starts TLS as the operator chose; whether the connection is encrypted now."""
-        if self._server.tls:
-            return True
         if self._start_tls == "never":
             return False
         if not smtp.supports_extension("starttls"):
@@ -313,6 +309,8 @@ def _why_down(step: Step, down: BaseException) -> str:
         if isinstance(cause, ssl.SSLError):
             return "no secure connection to the mail server"
         cause = cause.__cause__ or cause.__context__
+    if isinstance(down, TimeoutError):
+        return "the mail server did not answer in time"
     if step is Step.CONNECT:
         return "the mail server cannot be reached"
     return f"the connection to the mail server was lost at {step.upper()}"

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.errors import ConfigError, MessageError
+from relay.mail.mime import Address, address
+
 
 class MailSettings(Protocol):
     """The `mail` section. Times are seconds.
@@ -53,3 +56,11 @@ class PlainMailSettings:
     connections: int = 4
     command_timeout_seconds: float = 60
     data_timeout_seconds: float = 600
+
+
+def own_address(config_mail: MailSettings, name: str = "") -> Address:
+    """The mailbox that messages come from; ConfigError when it is none."""
+    try:
+        return address(config_mail.from_address, name)
+    except MessageError:
+        raise ConfigError(["mail.from_address: give one e-mail address of your own"]) from None

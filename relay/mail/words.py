@@ -25,7 +25,7 @@ ERROR_LENGTH = 240
 
 
 def clean(text: object, limit: int = NAME_LENGTH) -> str:
-    """`text` from outside on one line, without marks that hide or turn text, of `limit` characters at most."""
+    """`text` from outside on one line of at most `limit` characters, without marks that hide or turn text."""
     line = " ".join(_UNSEEN.sub(" ", str(text)).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip("\u200d\ufe0f ") + "…"
 

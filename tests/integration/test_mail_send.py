@@ -14,6 +14,7 @@ from relay.errors import ConfigError
 from relay.mail.send import MESSAGES_PER_CONNECTION, Mailer, parse_url
 from relay.mail.settings import PlainMailSettings
 from relay.model import Attempt, Outcome
+from tests.fakes.mails import SAMPLES, compose
 from tests.fakes.smtp import HANG_UP, SILENCE, SmtpFake
 
 RAW = b"From: a@relay.example\r\nTo: b@reader.example\r\nSubject: one\r\n\r\nfirst\r\n.dot\r\n"
@@ -116,6 +117,26 @@ async def test_nobody_listening_is_the_transport_s_fault() -> None:
     async with SmtpFake() as fake:
         pass
     assert (await send(fake)).outcome is Outcome.TRANSPORT_DOWN
+
+
+@pytest.mark.parametrize("locale", ["en", "ja"])
+async def test_a_composed_message_arrives_as_it_was_built(locale: str) -> None:
+    sample = SAMPLES["subscription-completed-target"]
+    message = compose(sample, locale)
+    async with SmtpFake() as fake:
+        mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
+        assert (await mailer.attempt(number=1, message=message, now_ms=0)).outcome is Outcome.ACCEPTED
+        await mailer.close()
+        received = await fake.next_message()
+        assert received.raw == message.raw
+        assert received.parsed["Subject"] == message.subject
+
+
+async def test_without_a_server_nothing_is_lost() -> None:
+    mailer = Mailer(PATIENT)
+    assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.TRANSPORT_DOWN
+    assert await mailer.probe() == ["mail.url: no mail server is configured"]
+    await mailer.close()
 
 
 async def test_a_connection_is_used_again_until_its_share_is_sent() -> None:
@@ -275,6 +296,15 @@ async def test_signing_in(password: str, outcome: Outcome) -> None:
 async def test_a_server_that_wants_signing_in_is_the_transport_s_fault() -> None:
     async with SmtpFake(credentials=("relay", "secret")) as fake:
         assert (await send(fake)).outcome is Outcome.TRANSPORT_DOWN
+
+
+async def test_a_server_without_signing_in_gets_no_password() -> None:
+    async with SmtpFake() as fake:
+        url = f"smtp://relay:secret@127.0.0.1:{fake.port}"
+        mailer = Mailer(dataclasses.replace(PATIENT, url=url))
+        assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.TRANSPORT_DOWN
+        await mailer.close()
+        assert (fake.logins, fake.messages) == (0, [])
 
 
 async def test_a_probe_says_what_is_wrong() -> None:

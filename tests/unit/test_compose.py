@@ -188,7 +188,8 @@ SAYS: list[tuple[str, list[str], list[str]]] = [
             "The target partner, Fabrikam Distribution Ltd., started this",
         ],
         [
-            "お手続きは必要ありません。この譲渡を開始したのはターゲット パートナーの Fabrikam Distribution Ltd. です"
+            "お手続きは必要ありません。",
+            "この譲渡を開始したのはターゲット パートナーの Fabrikam Distribution Ltd. です",
         ],
     ),
     (

@@ -73,6 +73,11 @@ def test_a_time_zone_that_does_not_exist_is_a_configuration_problem() -> None:
         Composer(PlainMailSettings(timezone="Mars/Olympus"), TEMPLATES)
 
 
+def test_a_sender_that_is_no_address_is_a_configuration_problem() -> None:
+    with pytest.raises(ConfigError, match=r"mail\.from_address"):
+        Composer(PlainMailSettings(from_address="nobody"), TEMPLATES)
+
+
 def test_without_an_expiry_the_deadline_is_30_days_after_the_request() -> None:
     sample = changed("subscription-created-source", expires_at=None, created_at="2026-11-01T10:00:00+09:00")
     assert "Tuesday, 1 December 2026, 01:00 UTC" in compose(sample, "en").text
