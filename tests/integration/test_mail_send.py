@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from relay.errors import ConfigError
-from relay.mail.send import MESSAGES_PER_CONNECTION, Mailer, parse_url
+from relay.mail.send import MESSAGES_PER_CONNECTION, Mailer, Server, parse_url
 from relay.mail.settings import PlainMailSettings
 from relay.model import Attempt, Outcome
 from tests.fakes.mails import SAMPLES, compose
@@ -298,12 +298,13 @@ async def test_a_server_that_wants_signing_in_is_the_transport_s_fault() -> None
         assert (await send(fake)).outcome is Outcome.TRANSPORT_DOWN
 
 
-async def test_a_server_without_signing_in_gets_no_password() -> None:
-    async with SmtpFake() as fake:
-        url = f"smtp://relay:secret@127.0.0.1:{fake.port}"
-        mailer = Mailer(dataclasses.replace(PATIENT, url=url))
-        assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.TRANSPORT_DOWN
+async def test_a_password_never_leaves_this_machine_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "local", False)
+    async with SmtpFake(credentials=("relay", "secret")) as fake:
+        mailer = Mailer(dataclasses.replace(PATIENT, url=f"smtp://relay:secret@127.0.0.1:{fake.port}"))
+        attempt = await mailer.attempt(number=1, message=Message(), now_ms=0)
         await mailer.close()
+        assert attempt.outcome is Outcome.TRANSPORT_DOWN
         assert (fake.logins, fake.messages) == (0, [])
 
 
