@@ -107,8 +107,8 @@ def shown(partner: str, record: ActivityRecord) -> ActivityShape:
         customer=customer,
         endpoint=record.endpoint,
         note=record.note,
-        told=told(owner, record.told),
-        skipped=skipped(owner, record.skips),
+        told=told(owner, record.role, record.told),
+        skipped=skipped(owner, record.role, record.skips),
         customer_told=record.customer_told,
     )
 

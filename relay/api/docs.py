@@ -44,14 +44,14 @@ async def page(request: web.Request) -> web.Response:
 
 
 def _server(request: web.Request) -> str:
-    return request.app[SERVICES].config.server.public_url.rstrip("/")
+    return request.app[SERVICES].config.server.base_url
 
 
 @lru_cache(maxsize=4)
 def _document(server: str) -> dict[str, Any]:
     from relay.api.routes import ALL  # the table names this module's handlers
 
-    return make_document(ALL, server=server or None)
+    return make_document(ALL, server=server)
 
 
 def _groups(made: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

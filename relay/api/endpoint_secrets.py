@@ -63,7 +63,7 @@ async def rotate(call: Call) -> web.Response:
         if body.overlap_seconds:
             kept = [current.model_copy(update={"expires_at_ms": end_ms}), *kept]
         if len(kept) >= MOST_LIVE:
-            raise Problem(409, f"{MOST_LIVE} secrets of this endpoint are still valid; wait until one expires.")
+            raise Problem(409, f"{MOST_LIVE} secrets are still valid; wait until one expires.")
         fresh = Secret(sealed=sealed, created_at_ms=now_ms)
         return now.model_copy(update={"secrets": (fresh, *kept), "updated_at_ms": now_ms})
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import orjson
 from aiohttp import web
 from pydantic import Field, StringConstraints
-from relay.ping import ping
 from relay.services import Services
 
 from relay.api.attempts import why_failed
@@ -34,6 +33,7 @@ from relay.model import (
     ProductType,
     Secret,
 )
+from relay.ping import ping
 from relay.signing import new_secret, new_signing_key
 from relay.times import format_ms
 from relay.webhook import allowed_header
@@ -93,7 +93,11 @@ async def create(call: Call) -> web.Response:
     _check(services, body)
     partner = await existing_partner(call)
     id_, secret = f"ep_{random_text(20)}", new_secret()
-    private, public = new_signing_key() if body.asymmetric else (None, None)
+    private_half: Secret | None = None
+    public: str | None = None
+    if body.asymmetric:
+        private, public = new_signing_key()
+        private_half = Secret(sealed=seal_secret(services, id_, private), created_at_ms=now_ms)
     endpoint = Endpoint(
         id=id_,
         partner=partner.key,
@@ -105,7 +109,7 @@ async def create(call: Call) -> web.Response:
         rate_limit=body.rate_limit,
         format=body.format,
         secrets=(Secret(sealed=seal_secret(services, id_, secret), created_at_ms=now_ms),),
-        signing_key=private and Secret(sealed=seal_secret(services, id_, private), created_at_ms=now_ms),
+        signing_key=private_half,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         **_sealed_headers(services, id_, body.headers),
@@ -113,8 +117,8 @@ async def create(call: Call) -> web.Response:
     if body.verify:
         attempt = await ping(services, endpoint, now_ms)
         if attempt.outcome is not Outcome.ACCEPTED:
-            why = why_failed(attempt)
-            raise invalid([Fault("/url", f"The endpoint did not take a signed ping, so nothing is stored. {why}")])
+            why = f"The endpoint did not take a signed ping, so nothing is stored. {why_failed(attempt)}"
+            raise invalid([Fault("/url", why)])
     await services.store.registry.create_endpoint(endpoint, most=services.config.limits.endpoints_per_partner)
     return answer(NewEndpointShape(**shown(endpoint).model_dump(), secret=secret, public_key=public), 201)
 

@@ -84,7 +84,7 @@ class TransferSeen(BaseModel):
     reseller: ResellerSeen = ResellerSeen(id="")
     customer: CustomerSeen = CustomerSeen()
     product_types: list[ProductType] = Field(default=[], description="Empty: all of them.")
-    replaces: str = Field(default="", description="The failed or expired transfer that this one asks again for.")
+    replaces: str = Field(default="", description="The transfer that this one asks again for.")
     effective_on: str = Field(default="", json_schema_extra={"format": "date"})
     items: list[ItemSeen]
 
@@ -150,7 +150,8 @@ def example(type_: EventType) -> dict[str, Any]:
     posted |= {"id": "evt-2f6c1", "type": type_.value}
     posted["transfer"]["status"] = status.value
     if status in (Status.COMPLETED, Status.PARTIALLY_COMPLETED):
-        posted["transfer"]["items"][0] |= {"status": "completed", "result_id": "9b1c0a52-6f0e-4c1e-8f59-2a1b7a5f3d10"}
+        result = "9b1c0a52-6f0e-4c1e-8f59-2a1b7a5f3d10"
+        posted["transfer"]["items"][0] |= {"status": "completed", "result_id": result}
     event = Event.model_validate(posted)
     body = view.message(Audience.TARGET, event, sequence=_SEQUENCE.get(type_, 3), late=False,
                         derived=type_ is EventType.STALLED, gap=False)  # fmt: skip

@@ -43,11 +43,12 @@ def document(routes: Iterable[Route], *, server: str | None = None) -> dict[str,
     models = {route.body for route in routes if route.body is not None}
     models |= {answer.shape for route in routes for answer in route.answers if answer.shape is not None}
     inputs = {route.body for route in routes if route.body is not None} | {Event}
+    outputs = (models - inputs) | {shapes.ProblemShape}
     # The name of the mode only matters where a model has both, and none here is both asked and answered.
     refs, definitions = models_json_schema(
         [
             *((model, "validation") for model in sorted(inputs, key=_name)),
-            *((model, "serialization") for model in sorted((models - inputs) | {shapes.ProblemShape}, key=_name)),
+            *((model, "serialization") for model in sorted(outputs, key=_name)),
         ],
         ref_template=_REF,
     )
@@ -143,13 +144,16 @@ def _answer(answer: Answer, pointers: dict[type, Any]) -> dict[str, Any]:
     return said
 
 
-def _webhook(type_: str, about: str, schema: dict[str, Any], example: dict[str, Any] | None) -> dict[str, Any]:
+def _webhook(
+    type_: str, about: str, schema: dict[str, Any], example: dict[str, Any] | None
+) -> dict[str, Any]:
     headers = {
         "webhook-id": "The event's id; the same on every attempt.",
         "webhook-timestamp": "When this attempt was made, in Unix seconds.",
         "webhook-signature": "`v1,<base64>` of HMAC-SHA256 over `{id}.{timestamp}.{body}`; several, with a "
         "space between, while a secret is being replaced.",
     }
+    text = {"type": "string"}
     body = _json_body(_inlined(schema), required=True)
     if example is not None:
         body["content"]["application/json"]["example"] = example
@@ -159,8 +163,8 @@ def _webhook(type_: str, about: str, schema: dict[str, Any], example: dict[str, 
             "tags": ["Webhooks"],
             "summary": about,
             "parameters": [
-                {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": text}
-                for name, text in headers.items()
+                {"name": name, "in": "header", "required": True, "schema": text, "description": said}
+                for name, said in headers.items()
             ],
             "requestBody": body,
             "security": [],

@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from relay.data import templates_dir
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -54,7 +56,4 @@ def _css() -> str:
 
 
 def _folder() -> Path:
-    """In the wheel the templates are inside the package; in a checkout they are beside it."""
-    package = Path(__file__).parents[1]
-    inside = package / "_data" / "templates" / "portal"
-    return inside if inside.is_dir() else package.parent / "templates" / "portal"
+    return templates_dir() / "portal"

@@ -47,7 +47,7 @@ async def put(call: Call) -> web.Response:
     try:
         id_ = _IDENTIFIER.validate_python(call.part("partner"))
     except ValidationError:
-        raise invalid([Fault("", "the partner's id in the path: 1 to 128 characters, none of them a space")]) from None
+        raise invalid([Fault("", "a partner's id has 1 to 128 characters, none of them a space")]) from None
     body = await read_body(call.request, PartnerBody)
     now_ms = call.now_ms
     partner, new = await call.services.store.registry.put_partner(

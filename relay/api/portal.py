@@ -139,4 +139,4 @@ def _when(text: str | None) -> str:
 
 def _base(request: web.Request) -> str:
     """The address people reach the relay at, without a slash at its end."""
-    return request.app[SERVICES].config.server.public_url.rstrip("/") or str(request.url.origin())
+    return request.app[SERVICES].config.server.base_url

@@ -126,7 +126,10 @@ def answer(
     shape: BaseModel | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
     """A JSON answer."""
-    body = shape.model_dump_json().encode() if isinstance(shape, BaseModel) else orjson.dumps(shape, default=_json)
+    if isinstance(shape, BaseModel):
+        body = shape.model_dump_json().encode()
+    else:
+        body = orjson.dumps(shape, default=_json)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 

@@ -66,10 +66,11 @@ async def get(call: Call) -> web.Response:
     """One transfer with its timeline."""
     record = await existing(call)
     caller = call.caller
+    role = None if caller.is_operator else role_of(caller.id, record)
     return answer(
         TransferDetailShape(
             **members(caller, record),
-            timeline=[_entry(caller, entry) for entry in record.timeline],
+            timeline=[_entry(caller, role, entry) for entry in record.timeline],
             refusals=[_refusal(refusal) for refusal in record.refusals],
         )
     )
@@ -82,11 +83,12 @@ async def deliveries(call: Call) -> web.Response:
     channel = query.choice("channel", Channel)
     query.check()
     record = await existing(call)
+    role = None if call.caller.is_operator else role_of(call.caller.id, record)
     ids = [
         f"{entry.sequence:08d}:{planned.id}"
         for entry in record.timeline
         for planned in entry.deliveries
-        if channel in (None, planned.channel) and _is_own(call.caller, planned)
+        if channel in (None, planned.channel) and _is_own(call.caller, role, planned)
     ]
     page = page_of(ids, str, asked)
     found = await call.services.store.queues.deliveries([id_.partition(":")[2] for id_ in page.data])
@@ -139,8 +141,8 @@ def members(caller: Caller, record: TransferRecord) -> dict[str, Any]:
     }
 
 
-def told(caller: Caller, deliveries: list[PlannedDelivery]) -> list[ToldShape]:
-    """Who is told, as far as this caller may know."""
+def told(caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery]) -> list[ToldShape]:
+    """Who is told, as far as this caller may know, which is in `role`."""
     return [
         ToldShape(
             delivery=planned.id,
@@ -151,22 +153,26 @@ def told(caller: Caller, deliveries: list[PlannedDelivery]) -> list[ToldShape]:
             email=planned.email,
         )
         for planned in deliveries
-        if _is_own(caller, planned)
+        if _is_own(caller, role, planned)
     ]
 
 
-def skipped(caller: Caller, skips: list[Skip]) -> list[SkippedShape]:
-    """Who was not told and why, as far as this caller may know."""
-    return [SkippedShape(**skip.model_dump()) for skip in skips if _is_own(caller, skip)]
+def skipped(caller: Caller, role: Audience | None, skips: list[Skip]) -> list[SkippedShape]:
+    """Who was not told and why, as far as this caller may know, which is in `role`."""
+    return [SkippedShape(**skip.model_dump()) for skip in skips if _is_own(caller, role, skip)]
 
 
-def _is_own(caller: Caller, who: PlannedDelivery | Skip) -> bool:
+def _is_own(caller: Caller, role: Audience | None, who: PlannedDelivery | Skip) -> bool:
     if caller.is_operator:
         return True
-    return who.audience is not Audience.CUSTOMER and (who.partner or "").casefold() == caller.id
+    if who.audience is Audience.CUSTOMER:
+        return False
+    if who.partner is None:
+        return who.audience is role  # nobody of this role was told, whoever it is
+    return who.partner.casefold() == caller.id
 
 
-def _entry(caller: Caller, entry: TimelineEntry) -> TimelineShape:
+def _entry(caller: Caller, role: Audience | None, entry: TimelineEntry) -> TimelineShape:
     return TimelineShape(
         sequence=entry.sequence,
         event_id=entry.event_id,
@@ -178,9 +184,9 @@ def _entry(caller: Caller, entry: TimelineEntry) -> TimelineShape:
         derived=entry.derived,
         gap=entry.gap,
         actor_role=entry.actor_role,
-        told=told(caller, entry.deliveries),
+        told=told(caller, role, entry.deliveries),
         customer_told=sum(planned.audience is Audience.CUSTOMER for planned in entry.deliveries),
-        skipped=skipped(caller, entry.skips),
+        skipped=skipped(caller, role, entry.skips),
     )
 
 

@@ -117,7 +117,8 @@ class Registry:
         names = [entry.decode() for entry in entries]
         keys = [name.partition(":")[2] for name in names[:limit]]
         found = await self._many([("GET", self._key(key, "partner")) for key in keys])
-        read = [(name, Partner.model_validate_json(raw)) for name, raw in zip(names[:limit], found, strict=True) if raw]
+        pairs = zip(names[:limit], found, strict=True)
+        read = [(name, Partner.model_validate_json(raw)) for name, raw in pairs if raw is not None]
         # An entry of a registration that lost a race names another time: it is nobody's.
         data = [partner for name, partner in read if _entry(partner) == name]
         return Page(data, names[limit - 1] if len(names) > limit else None)

