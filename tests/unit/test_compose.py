@@ -290,7 +290,7 @@ SAYS: list[tuple[str, list[str], list[str]]] = [
     ),
     (
         "sim-partially-completed-source",
-        ["Partially completed", "In use (active)", "costs a fee"],
+        ["Partially completed", "Active", "costs a fee"],
         ["部分的に完了", "使用中 (active)", "譲渡手数料"],
     ),
     ("sim-failed-target", ["Failed", "only the source operator"], ["失敗", "譲渡元のみ"]),

@@ -95,7 +95,7 @@ def test_a_long_list_is_cut_and_counted_with_what_went_wrong_first() -> None:
     message = compose(changed("sim-failed-source", items=sims), "en")
     for part in both(message):
         assert "440100000000499" in part and "and450more" in part and "440100000000200" not in part
-        assert "Ready(ready):499" in part
+        assert "Ready:499" in part
     assert len(message.html.encode()) < MAX_HTML
 
 
