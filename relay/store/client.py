@@ -202,14 +202,19 @@ class GroupCommit:
         self._script = script
         self._most = most
         self._free = lanes
-        self._waiting: list[tuple[Op, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Any]]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, op: Op) -> Any:
         """The reply to one operation."""
+        (reply,) = await self.many((op,))
+        return reply
+
+    async def many(self, ops: Sequence[Op]) -> list[Any]:
+        """The replies to several operations, which stay together."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((op, future))
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        self._waiting.append((ops, future))
         if self._free:
             self._free -= 1
             task = loop.create_task(self._flush())
@@ -222,14 +227,16 @@ class GroupCommit:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 try:
-                    replies = await self._client.run(self._script, [op for op, _ in batch])
+                    replies = await self._client.run(self._script, [op for ops, _ in batch for op in ops])
                 except StoreError as error:
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)
-                else:
-                    for (_, future), reply in zip(batch, replies, strict=True):
-                        if not future.done():
-                            future.set_result(reply)
+                    continue
+                at = 0
+                for ops, future in batch:
+                    if not future.done():
+                        future.set_result(replies[at : at + len(ops)])
+                    at += len(ops)
         finally:
             self._free += 1

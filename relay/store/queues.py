@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
-from relay.store.client import Client, GroupCommit, Op, Script
+from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.records import DeliveryRecord, Page
 
 _CHUNK = 200
@@ -33,6 +33,20 @@ class Mark(StrEnum):
     AGAIN = "r"
     BACK = "b"
     KEEP = "m"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A delivery on its way into a queue. `lane` is the transfer whose order it keeps, '' for none;
+    `rate` the endpoint's limit in requests a minute."""
+
+    recipient: str
+    delivery_id: str
+    meta: bytes
+    lane: str
+    sequence: int
+    now_ms: int
+    rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +100,23 @@ class Queues:
         self._reopen = Script.read("reopen")
         self._whole = Script.read("whole")
 
-    async def enqueue(self, deliveries: Sequence[tuple[Delivery, str]]) -> list[int | None]:
-        """Append deliveries, each with its lane ('' for none); when each queue is next due."""
-        ops: list[Op] = [
-            (
-                f"r:{delivery.recipient.id}",
-                delivery.id,
-                delivery.model_dump_json(exclude_none=True),
-                lane,
-                delivery.sequence,
-                delivery.created_at_ms,
-            )
-            for delivery, lane in deliveries
-        ]
-        return [int(reply) if reply else None for reply in await self._client.run(self._enqueue, ops)]
+    def enqueuing(self, entries: Sequence[Entry]) -> Call:
+        """The call that appends deliveries, each once; its replies are when each queue is next due."""
+        return Call(
+            self._enqueue,
+            [
+                (
+                    f"r:{entry.recipient}",
+                    entry.delivery_id,
+                    entry.meta,
+                    entry.lane,
+                    entry.sequence,
+                    entry.now_ms,
+                    "" if entry.rate is None else entry.rate,
+                )
+                for entry in entries
+            ],
+        )
 
     async def advance(
         self,
@@ -110,12 +127,12 @@ class Queues:
         lease_ms: int,
         want: int,
         in_flight: int,
-        rate: int = 0,
-        burst: int = 1,
+        rate: int | None = None,
         hold_until_ms: int | None = None,
         results: Sequence[Result] = (),
     ) -> Advanced:
-        """Record results and take up to `want` due deliveries, under the lease of `token`."""
+        """Record results and take up to `want` due deliveries, under the lease of `token`. `rate` is
+        requests a minute, 0 for no limit, None for what the queue knows."""
         op: list[bytes | str | int | float] = [
             f"r:{recipient}",
             token,
@@ -123,8 +140,7 @@ class Queues:
             lease_ms,
             want,
             in_flight,
-            rate,
-            burst,
+            "" if rate is None else rate,
             "" if hold_until_ms is None else hold_until_ms,
         ]
         for result in results:
@@ -142,6 +158,10 @@ class Queues:
         """Hold a recipient's deliveries back, or release them; when the queue is next due."""
         (reply,) = await self._client.run(self._hold, [(f"r:{recipient}", "1" if held else "0", now_ms)])
         return int(reply) if reply else None
+
+    async def warn_once(self, recipient: str) -> bool:
+        """Whether this is the first warning since the recipient last took something."""
+        return bool(await self._client.plain.hsetnx(self._client.key(f"r:{recipient}", "q"), "warned", "1"))
 
     async def reopen(self, delivery_ids: Sequence[str], now_ms: int) -> list[tuple[str, int | None]]:
         """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due)."""
@@ -205,6 +225,15 @@ class Queues:
         key = self._client.key(f"r:{endpoint_id}", "all")
         ids = await self._client.plain.zrangebyscore(key, since_ms, until_ms, start=start, num=most)
         return [i.decode() for i in ids]
+
+    async def keep_replay(self, endpoint_id: str, replay_id: str, raw: bytes, seconds: int) -> None:
+        """Keep what a replay did, for who asks later."""
+        await self._client.plain.set(self._client.key(f"r:{endpoint_id}", replay_id), raw, ex=seconds)
+
+    async def get_replay(self, endpoint_id: str, replay_id: str) -> bytes | None:
+        """What was kept of a replay."""
+        raw: bytes | None = await self._client.plain.get(self._client.key(f"r:{endpoint_id}", replay_id))
+        return raw
 
     async def counts(self, recipient: str) -> dict[str, int]:
         """How much waits in one queue."""

@@ -192,16 +192,23 @@ class Transfers:
         (found,) = await self._fields((f"t:{key}", f"b:{sequence}:{audience.value}"))
         return None if found is None else bytes(found)
 
-    async def body_and_link(
-        self, key: str, sequence: int, audience: Audience
-    ) -> tuple[bytes | None, str | None]:
-        """The same, with the sealed acceptance link while the transfer has one."""
-        body, link = await self._fields((f"t:{key}", f"b:{sequence}:{audience.value}", "link"))
-        return body, None if link is None else link.decode()
+    async def keep_body(self, key: str, sequence: int, audience: Audience, body: bytes) -> None:
+        """Keep what a message of the relay's own shows, where a transfer's bodies are kept."""
+        await self._client.plain.hset(self._client.key(f"t:{key}"), f"b:{sequence}:{audience.value}", body)
+
+    async def bodies(
+        self, wanted: Sequence[tuple[str, int, Audience]]
+    ) -> list[tuple[bytes | None, str | None]]:
+        """The same for several (transfer key, sequence, audience), each with the transfer's sealed
+        acceptance link while it has one."""
+        replies = await self._fields.many(
+            [(f"t:{key}", f"b:{sequence}:{audience.value}", "link") for key, sequence, audience in wanted]
+        )
+        return [(body, None if link is None else link.decode()) for body, link in replies]
 
     async def held(self, keys: Sequence[str]) -> list[Held | None]:
         """The standings of several transfers."""
-        replies = [await self._fields((f"t:{key}", "s")) for key in keys]
+        replies = await self._fields.many([(f"t:{key}", "s") for key in keys])
         return [Held.from_json(r[0]) if r[0] else None for r in replies]
 
     async def get(self, key: str) -> TransferRecord | None:
@@ -268,6 +275,7 @@ def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
             deliveries += [PlannedDelivery(**shown(d)) for d in plan["deliveries"]]
             skips += [Skip.model_validate(s) for s in plan["skips"]]
     known["type"] = EventType(known["type"])
+    del known["link"]
     return TimelineEntry(
         **known, planned=f"p:{sequence}" in fields, deliveries=deliveries, skips=skips
     )

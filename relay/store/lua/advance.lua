@@ -1,7 +1,7 @@
 -- One pass over a recipient's queue: its results are recorded and the next due deliveries taken, under a
 -- lease. A pass that lost its lease records nothing.
--- tag r:<recipient> · token, now, lease ms, want, still in flight, requests a minute (0 = no limit), burst,
---   hold until ('' unchanged), then for each result: delivery, verdict, next time, reason, attempt, sealed message
+-- tag r:<recipient> · token, now, lease ms, want, still in flight,
+--   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), then for each result: delivery, verdict, next time, reason, attempt, sealed message
 --   verdicts: d delivered · x exhausted · c canceled · r try again · b back without an attempt ·
 --             m keep the sealed message and stay in flight
 -- -> { 'busy', lease until } · { 'lost' } ·
@@ -28,11 +28,16 @@ local function record(tag, now, did, verdict, at, reason, attempt, sealed)
   end
 end
 
-local function allowed(q, now, rate, burst)
-  if rate == 0 then return math.huge, now, 0 end
+-- How many may go now, the time from which the next are counted, the gap between two, and how far ahead
+-- of it they may be: a second's worth (the generic cell rate algorithm).
+local function allowed(q, now)
+  local r = call('HMGET', q, 'rate', 'tat')
+  local rate = tonumber(r[1] or '0')
+  if rate == 0 then return math.huge, now, 0, 0 end
   local gap = 60000 / rate
-  local base = math.max(tonumber(call('HGET', q, 'tat') or '0'), now)
-  return math.floor((now + gap * (burst - 1) - base) / gap) + 1, base, gap
+  local base = math.max(tonumber(r[2] or '0'), now)
+  local slack = gap * (math.max(1, math.floor(rate / 60)) - 1)
+  return math.floor((now + slack - base) / gap) + 1, base, gap, slack
 end
 
 local function operation(tag, a)
@@ -42,16 +47,17 @@ local function operation(tag, a)
   local fly = key(tag, 'fly')
   if lease[1] ~= token then
     if lease[1] and tonumber(lease[2]) > now then return { 'busy', lease[2] } end
-    if #a > 8 or tonumber(a[5]) > 0 then return { 'lost' } end
+    if #a > 7 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
       call('HDEL', fly, did)
       local d = call('HMGET', key(tag, 'd:' .. did), 'l', 'n')
       if d[1] then await(tag, did, d[1], now, d[2], now) end
     end
   end
-  if a[8] ~= '' then call('HSET', q, 'hold', a[8]) end
+  if a[7] ~= '' then call('HSET', q, 'hold', a[7]) end
+  if a[6] == '0' then call('HDEL', q, 'rate') elseif a[6] ~= '' then call('HSET', q, 'rate', a[6]) end
   local good, bad = false, false
-  for i = 9, #a, 6 do
+  for i = 8, #a, 6 do
     record(tag, now, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
     if a[i + 1] == 'd' then good = true end
     if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'x') then bad = true end
@@ -63,7 +69,7 @@ local function operation(tag, a)
   local state = call('HMGET', q, 'held', 'hold')
   local want = tonumber(a[4])
   if state[1] == '1' or tonumber(state[2] or '0') > now then want = 0 end
-  local room, base, gap = allowed(q, now, tonumber(a[6]), tonumber(a[7]))
+  local room, base, gap, slack = allowed(q, now)
   want = math.min(want, room)
   local taken = 0
   if want > 0 then
@@ -94,7 +100,7 @@ local function operation(tag, a)
     call('HDEL', q, 'token', 'until')
     local due = next_due(tag)
     if due ~= '' and gap > 0 and room < 1 then
-      due = string.format('%.0f', math.max(tonumber(due), base - gap * (tonumber(a[7]) - 1)))
+      due = string.format('%.0f', math.ceil(math.max(tonumber(due), base - slack)))
     end
     reply[3] = due
   else

@@ -1,0 +1,219 @@
+"""How are the web process and the worker process put together, started and stopped?
+
+Both wait for the database to be reachable, refuse to run on one that would lose what was acknowledged
+(unless told to), and end cleanly on SIGTERM and SIGINT: the web process answers what it has begun, the
+worker finishes what is in flight and gives back its leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvloop
+from aiohttp import web
+from redis.exceptions import RedisError
+from structlog.typing import FilteringBoundLogger
+
+from relay.api import add_routes
+from relay.config import Config, missing_secrets
+from relay.engine.engine import Engine
+from relay.errors import ConfigError, StoreError, StoreUnavailable
+from relay.jobs import create_worker
+from relay.logs import open_log
+from relay.nudge import open_pool
+from relay.receive import Door, Receiver
+from relay.record import Recorder
+from relay.services import SERVICES, Services, connect, open_services
+from relay.store.durability import durability_problems
+
+_LOOK_AGAIN_S = 1.0
+
+
+def serve(config: Config, *, unsafe_durability: bool = False) -> int:
+    """Run the web process until it is told to stop; the exit code."""
+    return uvloop.run(_main(config, unsafe_durability, _serve))
+
+
+def work(config: Config, *, unsafe_durability: bool = False) -> int:
+    """Run a worker process until it is told to stop; the exit code."""
+    return uvloop.run(_main(config, unsafe_durability, _work))
+
+
+def create_app(services: Services) -> web.Application:
+    """The web application over opened services: the door for events, the API and the pages."""
+    config = services.config
+    app = web.Application(client_max_size=config.server.max_request_bytes)
+    app[SERVICES] = services
+    add_routes(app)
+    recorder = Recorder(services.log, services.store.counters)
+    door = Door(services.store, services.vault, recorder, services.nudge_fan_out, services.clock)
+    receiver = Receiver(
+        door,
+        recorder,
+        services.clock,
+        most_event=config.server.max_event_bytes,
+        body_timeout_s=config.server.body_timeout_seconds,
+    )
+    app.router.add_post("/v1/events", receiver.post)
+    app.cleanup_ctx.append(_counting)
+    return app
+
+
+async def _counting(app: web.Application) -> AsyncIterator[None]:
+    """Write this process's counts once a second, and at the end."""
+    counters, log = app[SERVICES].store.counters, app[SERVICES].log
+
+    async def go() -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await counters.flush()
+            except StoreError as error:
+                log.warning("counters.kept", error=type(error).__name__)
+
+    task = asyncio.get_running_loop().create_task(go())
+    yield
+    task.cancel()
+    await counters.flush()
+
+
+async def _main(
+    config: Config,
+    unsafe_durability: bool,
+    run: Callable[[Services, asyncio.Event], Coroutine[Any, Any, None]],
+) -> int:
+    log = open_log(config.log)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    problems = missing_secrets(config)
+    if problems:
+        raise ConfigError(problems)
+    if not await _until_reachable(config, stop, log):
+        return 0
+    await _refuse_to_lose(config, unsafe_durability, log)
+    async with open_services(config, log) as services:
+        await run(services, stop)
+    return 0
+
+
+async def _until_reachable(config: Config, stop: asyncio.Event, log: FilteringBoundLogger) -> bool:
+    client = connect(config)
+    try:
+        while not stop.is_set():
+            try:
+                await client.plain.ping()
+            except StoreUnavailable as error:
+                log.warning("database.awaited", detail=str(error))
+                await _sleep(_LOOK_AGAIN_S, stop)
+            else:
+                return True
+    finally:
+        await client.close()
+    return False
+
+
+async def _refuse_to_lose(config: Config, unsafe_durability: bool, log: FilteringBoundLogger) -> None:
+    client = connect(config)
+    try:
+        problems = await durability_problems(client)
+    finally:
+        await client.close()
+    if problems and not (unsafe_durability or config.store.unsafe_durability):
+        raise ConfigError([*problems, "start with --unsafe-durability to run nevertheless"])
+    for problem in problems:
+        log.warning("durability.unsafe", detail=problem)
+
+
+@asynccontextmanager
+async def _listening(services: Services) -> AsyncIterator[None]:
+    server = services.config.server
+    runner = web.AppRunner(
+        create_app(services),
+        auto_decompress=False,
+        access_log=None,
+        keepalive_timeout=server.keepalive_seconds,
+        handle_signals=False,
+        shutdown_timeout=server.body_timeout_seconds,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, server.host, server.port, backlog=1024, reuse_port=False)
+        await site.start()
+        services.log.info("web.listening", url=server.base_url)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _serve(services: Services, stop: asyncio.Event) -> None:
+    async with _listening(services):
+        await _keep_time(services, stop, stop.wait())
+
+
+async def _work(services: Services, stop: asyncio.Event) -> None:
+    if services.mailer is None:
+        services.log.warning("mail.off", detail="RELAY_MAIL__URL is not set: e-mail waits until it is")
+    engine = Engine(services)
+    try:
+        await _keep_time(services, stop, _woken(services, engine, stop))
+    finally:
+        await engine.stop(services.config.worker.drain_seconds)
+
+
+async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> None:
+    """Be woken by arq until told to stop. arq's worker ends when its database goes away; a new one is
+    made until it is back."""
+    store = services.config.store
+    while not stop.is_set():
+        pool = open_pool(store.arq_url or store.url)
+        worker = create_worker(engine, pool)
+        running = asyncio.ensure_future(worker.async_run())
+        stopped = asyncio.ensure_future(stop.wait())
+        services.log.info("worker.ready")
+        await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        running.cancel()
+        try:
+            await running
+        except asyncio.CancelledError:
+            pass
+        except (RedisError, OSError, TimeoutError) as error:
+            services.log.warning("worker.waits", error=type(error).__name__)
+        try:
+            await worker.close()
+        except (RedisError, OSError, TimeoutError, asyncio.CancelledError) as error:
+            services.log.debug("worker.closed", error=type(error).__name__)
+        if not stop.is_set():
+            await _sleep(_LOOK_AGAIN_S, stop)
+
+
+async def _keep_time(services: Services, stop: asyncio.Event, until: Awaitable[Any]) -> None:
+    """Follow the database's clock, a minute at a time, until `until` is done."""
+    clock: Any = services.clock
+
+    async def follow() -> None:
+        while not stop.is_set():
+            await _sleep(60, stop)
+            try:
+                await clock.sync(services.store.client)
+            except StoreError as error:
+                services.log.debug("clock.kept", error=type(error).__name__)
+
+    task = asyncio.ensure_future(follow())
+    try:
+        await until
+    finally:
+        task.cancel()
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

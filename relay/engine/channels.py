@@ -1,0 +1,177 @@
+"""How is one delivery sent, by webhook or by e-mail?
+
+Two senders behind one contract: given a delivery that this process holds in flight and what it is to
+carry, make one attempt and say what came of it. What cannot be sent (a secret that no key opens, a
+template that fails) is a settled attempt with a reason; only our own database's failures are raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from relay.errors import MessageError, VaultError
+from relay.mail.compose import Composer
+from relay.mail.send import Mailer
+from relay.model import Attempt, Channel, Endpoint, Outcome
+from relay.plan import Registered
+from relay.signing import Ed25519Key, HmacKey
+from relay.store.queues import Taken
+from relay.vault import Vault
+from relay.webhook import WebhookSender
+
+Keep = Callable[[str], Awaitable[None]]
+"""Store the sealed message with its delivery, before it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What one attempt needs. `number` counts all attempts of the delivery, from 1."""
+
+    taken: Taken
+    body: bytes
+    sealed_link: str | None
+    registered: Registered
+    number: int
+    keep: Keep
+
+
+class Sender(Protocol):
+    """One channel."""
+
+    channel: Channel
+
+    async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
+        """Make one attempt."""
+        ...
+
+
+def unsendable(number: int, now_ms: int, why: str) -> Attempt:
+    """The attempt of a delivery that could not be sent at all."""
+    return Attempt(number=number, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An endpoint's keys and headers, opened. `keys` have their expiry in Unix ms, or None."""
+
+    of: Endpoint
+    keys: tuple[tuple[HmacKey | Ed25519Key, int | None], ...]
+    headers: dict[str, str]
+
+
+class WebhookChannel:
+    """Signed POSTs to partners' endpoints."""
+
+    channel = Channel.WEBHOOK
+
+    def __init__(self, sender: WebhookSender, vault: Vault) -> None:
+        self._sender = sender
+        self._vault = vault
+        self._opened: dict[str, _Opened] = {}
+
+    async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
+        """One signed POST."""
+        endpoint = parcel.registered.endpoints[parcel.taken.delivery.recipient.id]
+        try:
+            opened = self._open(endpoint)
+        except VaultError:
+            return unsendable(parcel.number, now_ms, "The endpoint's secret cannot be opened; rotate it.")
+        return await self._sender.attempt(
+            number=parcel.number,
+            url=endpoint.url,
+            message_id=parcel.taken.delivery.event_id,
+            body=parcel.body,
+            keys=[key for key, ends in opened.keys if ends is None or ends > now_ms],
+            headers=opened.headers,
+            now_ms=now_ms,
+        )
+
+    def _open(self, endpoint: Endpoint) -> _Opened:
+        known = self._opened.get(endpoint.id)
+        if known is not None and known.of is endpoint:
+            return known
+        context = f"endpoint:{endpoint.id}:secret"
+        keys: list[tuple[HmacKey | Ed25519Key, int | None]] = [
+            (HmacKey.parse(self._vault.open(secret.sealed, context=context).decode()), secret.expires_at_ms)
+            for secret in endpoint.secrets
+        ]
+        if endpoint.signing_key is not None:
+            text = self._vault.open(endpoint.signing_key.sealed, context=context).decode()
+            keys.append((Ed25519Key.parse(text), endpoint.signing_key.expires_at_ms))
+        headers: dict[str, str] = {}
+        if endpoint.sealed_headers is not None:
+            headers = orjson.loads(
+                self._vault.open(endpoint.sealed_headers, context=f"endpoint:{endpoint.id}:headers")
+            )
+        opened = _Opened(endpoint, tuple(keys), headers)
+        if len(self._opened) >= 10_000:
+            self._opened.clear()
+        self._opened[endpoint.id] = opened
+        return opened
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A built message with its envelope, as it is stored and sent."""
+
+    sender: str
+    to: str
+    smtputf8: bool
+    raw: bytes
+
+    def to_bytes(self) -> bytes:
+        """The envelope as one line of JSON, then the message."""
+        return orjson.dumps([self.sender, self.to, self.smtputf8]) + b"\n" + self.raw
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Letter:
+        """Back from the store."""
+        envelope, _, raw = stored.partition(b"\n")
+        return cls(*orjson.loads(envelope), raw)
+
+
+class EmailChannel:
+    """Rendered messages to mailboxes. The bytes are built once and stored before they are first sent."""
+
+    channel = Channel.EMAIL
+
+    def __init__(self, mailer: Mailer, composer: Composer, vault: Vault) -> None:
+        self._mailer = mailer
+        self._composer = composer
+        self._vault = vault
+
+    async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
+        """One SMTP transaction."""
+        try:
+            message = await self._message(parcel)
+        except (MessageError, VaultError) as error:
+            return unsendable(parcel.number, now_ms, f"The message cannot be built: {error}")
+        return await self._mailer.attempt(number=parcel.number, message=message, now_ms=now_ms)
+
+    async def _message(self, parcel: Parcel) -> Letter:
+        delivery = parcel.taken.delivery
+        context = f"delivery:{delivery.id}:message"
+        if parcel.taken.sealed is not None:
+            return Letter.from_bytes(self._vault.open(parcel.taken.sealed, context=context))
+        to = delivery.recipient
+        link = None
+        if to.with_link and parcel.sealed_link is not None:
+            opened = self._vault.open(parcel.sealed_link, context=f"transfer:{delivery.transfer_key}:link")
+            link = opened.decode()
+        message = self._composer.compose(
+            body=parcel.body,
+            recipient=to,
+            delivery_id=delivery.id,
+            event_id=delivery.event_id,
+            transfer_key=delivery.transfer_key,
+            date_ms=delivery.created_at_ms,
+            acceptance_url=link,
+            locale=to.locale or "",
+        )
+        letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
+        await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))
+        return letter

@@ -1,0 +1,130 @@
+"""Which recipients have something due, and who drains them?
+
+Takes due recipients from a channel's hint and starts one drain for each, many at once. A hung endpoint
+holds its own drain and nothing of anybody else's. Waking is cheap and may come from anywhere: a nudge, the
+sweep, or the fan-out of this very process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from relay.engine.drain import Drain, Tools
+from relay.errors import StoreError
+from relay.store.hints import Claim, Hint
+
+_MOST_DRAINS = 2_000
+_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class _Active:
+    """A drain that runs here, and the newest claim on its recipient's hint."""
+
+    drain: Drain
+    claim: Claim
+
+
+class Dispatcher:
+    """The drains of one channel in one process."""
+
+    def __init__(
+        self, hint: Hint, tools: Tools, clock: Callable[[], int], log: FilteringBoundLogger
+    ) -> None:
+        self._hint = hint
+        self._tools = tools
+        self._clock = clock
+        self._log = log
+        self._name = secrets.token_hex(6)
+        self._count = 0
+        self._active: dict[str, _Active] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._runner: asyncio.Task[None] | None = None
+        self._again = False
+        self._stopping = False
+
+    def wake(self) -> asyncio.Task[None] | None:
+        """Look for due recipients, now or right after the look that is under way. The task ends when
+        none is left to take; the drains themselves may go on."""
+        self._again = True
+        if self._runner is None and not self._stopping:
+            self._runner = asyncio.get_running_loop().create_task(self._look())
+            self._runner.add_done_callback(self._looked)
+        return self._runner
+
+    async def idle(self) -> None:
+        """Wait until nothing runs here."""
+        while self._tasks or self._runner is not None:
+            await asyncio.wait([*self._tasks, *([self._runner] if self._runner is not None else [])])
+
+    async def stop(self, within_s: float) -> None:
+        """Take nothing more, finish what is in flight, release the leases."""
+        self._stopping = True
+        for active in self._active.values():
+            active.drain.stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._runner = None
+        if not task.cancelled() and task.exception() is not None:
+            # The database is away: the next wake, at the latest the sweep's, looks again.
+            self._log.warning("dispatch.interrupted", hint=self._hint, error=type(task.exception()).__name__)
+
+    async def _look(self) -> None:
+        while self._again and not self._stopping:
+            self._again = False
+            while (room := _MOST_DRAINS - len(self._tasks)) > 0 and not self._stopping:
+                now = self._clock()
+                until = now + self._tools.lease_ms + random.random()
+                claims = await self._tools.store.hints.take(
+                    self._hint, now_ms=now, until=until, most=min(room, _AT_ONCE)
+                )
+                if not claims:
+                    break
+                for claim in claims:
+                    self._drain(claim)
+
+    def _drain(self, claim: Claim) -> None:
+        active = self._active.get(claim.member)
+        if active is not None:
+            active.claim = claim
+            return
+        task = asyncio.get_running_loop().create_task(self._run(claim))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, claim: Claim) -> None:
+        recipient = claim.member
+        while True:
+            self._count += 1
+            active = _Active(Drain(self._tools, recipient, f"{self._name}-{self._count}"), claim)
+            active.drain.stopping = self._stopping
+            self._active[recipient] = active
+            try:
+                due = await active.drain.run()
+                if active.claim is claim:
+                    await self._tools.store.hints.give_back(self._hint, [(claim, due)])
+            except StoreError as error:
+                # The lease runs out by itself, and the hint with it: the recipient comes round again.
+                self._log.warning("drain.interrupted", recipient=recipient, error=type(error).__name__)
+            except Exception:
+                self._log.exception("drain.failed", recipient=recipient)
+            finally:
+                newest = self._active.pop(recipient).claim
+            if newest is claim or self._stopping:
+                break
+            # Somebody made the recipient due while it was being drained: look again, or it would wait
+            # for its hint to run out.
+            claim = newest
+        if len(self._tasks) >= _MOST_DRAINS:
+            self.wake()

@@ -1,0 +1,233 @@
+"""What is one recipient owed, and what came of sending it?
+
+One pass over one recipient's queue, under a lease with a fencing token: take a window of what is due,
+send it concurrently, record what came of it and take more in the same step, until nothing is due. A slow
+request delays only the rest of its own window; a pass that lost its lease records nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.engine.channels import Parcel, Sender, unsendable
+from relay.engine.registered import Registrations
+from relay.engine.watch import Watch
+from relay.model import Attempt, EndpointState, Outcome
+from relay.plan import Registered, still_wanted
+from relay.record import Recorder
+from relay.retry import Again, Schedule, Settled, decide
+from relay.store import Store
+from relay.store.queues import Advanced, Mark, Result, Taken
+
+_LINGER_S = 0.02
+"""How long a result waits for others of its window, so that they are recorded together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every pass of one channel shares."""
+
+    store: Store
+    registrations: Registrations
+    sender: Sender
+    schedule: Schedule
+    recorder: Recorder
+    watch: Watch
+    clock: Callable[[], int]
+    gate: asyncio.Semaphore
+    window: int
+    lease_ms: int
+
+
+class Drain:
+    """One pass. `stopping` makes it finish what is in flight and take no more."""
+
+    def __init__(self, tools: Tools, recipient: str, token: str) -> None:
+        self._tools = tools
+        self._recipient = recipient
+        self._token = token
+        self._results: list[Result] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._wake = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._rate: int | None = None
+        self._hold_until_ms: int | None = None
+        self._hold = False
+        self._answered: list[tuple[Taken, Attempt]] = []
+        self.stopping = False
+
+    async def run(self) -> int | None:
+        """Drain the queue; when it is due again, None for not before somebody says so."""
+        tools = self._tools
+        step = await self._advance([])
+        try:
+            while True:
+                if step.lost:
+                    return tools.clock() + tools.lease_ms
+                if step.lease_until_ms is not None:
+                    return step.lease_until_ms
+                await self._start(step.taken)
+                if step.released:
+                    return step.next_due_ms
+                if self._busy and not self._results:
+                    await self._some_results()
+                results, self._results = self._results, []
+                answered, self._answered = self._answered, []
+                for one, attempt in answered:
+                    if attempt.outcome is Outcome.GONE:
+                        await tools.watch.gone(one.delivery, tools.clock())
+                step = await self._advance(results)
+                if answered and step.failing_since_ms is not None:
+                    one, attempt = answered[-1]
+                    await tools.watch.failing(one.delivery, attempt, step.failing_since_ms, tools.clock())
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _advance(self, results: list[Result]) -> Advanced:
+        tools = self._tools
+        busy = self._busy
+        want = 0 if self.stopping or self._hold else tools.window - busy
+        hold, self._hold_until_ms = self._hold_until_ms, None
+        return await tools.store.queues.advance(
+            self._recipient,
+            token=self._token,
+            now_ms=tools.clock(),
+            lease_ms=tools.lease_ms,
+            want=want,
+            in_flight=busy,
+            rate=self._rate,
+            hold_until_ms=hold,
+            results=results,
+        )
+
+    async def _start(self, taken: list[Taken]) -> None:
+        """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
+        if not taken:
+            return
+        partners = {t.delivery.recipient.partner for t in taken} - {None}
+        registered, bodies = await asyncio.gather(
+            self._tools.registrations.fresh(p for p in partners if p is not None),
+            self._tools.store.transfers.bodies(
+                [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
+            ),
+        )
+        loop = asyncio.get_running_loop()
+        for one, (body, link) in zip(taken, bodies, strict=True):
+            known = registered.get(one.delivery.recipient.partner or "", Registered(None, {}))
+            if not self._may_go(one, known):
+                continue
+            if body is None:
+                attempt = unsendable(one.attempts + 1, self._tools.clock(), "Its body is no longer kept.")
+                self._conclude(one, attempt)
+                continue
+            parcel = Parcel(one, body, link, known, one.attempts + 1, self._keeper(one))
+            task = loop.create_task(self._send(parcel))
+            self._busy += 1
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _may_go(self, one: Taken, registered: Registered) -> bool:
+        """Whether it is still to be sent; if not, what happens to it instead is noted."""
+        reason = still_wanted(one.delivery, registered)
+        if reason is not None:
+            self._results.append(Result(one.delivery.id, Mark.CANCELED, reason=reason.value))
+            self._tools.recorder.settled(one.delivery, "canceled", reason=reason.value)
+            return False
+        endpoint = registered.endpoints.get(one.delivery.recipient.id)
+        if endpoint is None:
+            return True
+        self._rate = endpoint.rate_limit or 0
+        if endpoint.state is EndpointState.DISABLED:
+            self._results.append(Result(one.delivery.id, Mark.BACK, self._tools.clock()))
+            if not self._hold:
+                self._hold = True
+                self._tools.watch.hold_soon(self._recipient)
+            return False
+        return True
+
+    def _keeper(self, one: Taken) -> Callable[[str], asyncio.Future[None]]:
+        def keep(sealed: str) -> asyncio.Future[None]:
+            return asyncio.ensure_future(self._keep(one, sealed))
+
+        return keep
+
+    async def _keep(self, one: Taken, sealed: str) -> None:
+        await self._tools.store.queues.advance(
+            self._recipient,
+            token=self._token,
+            now_ms=self._tools.clock(),
+            lease_ms=self._tools.lease_ms,
+            want=0,
+            in_flight=max(1, self._busy),
+            results=[Result(one.delivery.id, Mark.KEEP, sealed=sealed)],
+        )
+
+    async def _send(self, parcel: Parcel) -> None:
+        tools = self._tools
+        async with tools.gate:
+            now = tools.clock()
+            try:
+                attempt = await tools.sender.send(parcel, now)
+            except Exception:
+                # Our own fault, not the partner's. It costs the delivery an attempt and not the pass, so
+                # that what fails each time ends as exhausted instead of coming round for ever.
+                tools.recorder.failed(parcel.taken.delivery)
+                attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
+                attempt = attempt.model_copy(update={"outcome": Outcome.CONNECTION_LOST})
+        self._busy -= 1
+        self._conclude(parcel.taken, attempt)
+        self._notice()
+
+    def _conclude(self, one: Taken, attempt: Attempt) -> None:
+        """Decide what follows from an attempt, and note it for the next step."""
+        tools = self._tools
+        now = tools.clock()
+        decision = decide(
+            attempt,
+            made=one.attempts + 1 - one.base,
+            schedule=tools.schedule,
+            now_ms=now,
+            chance=random.random(),
+        )
+        encoded = attempt.model_dump_json(exclude_defaults=True).encode()
+        match decision:
+            case Settled(delivered=True):
+                self._results.append(Result(one.delivery.id, Mark.DELIVERED, attempt=encoded))
+                tools.recorder.settled(one.delivery, "delivered")
+            case Settled():
+                self._results.append(
+                    Result(one.delivery.id, Mark.EXHAUSTED, reason=decision.reason, attempt=encoded)
+                )
+                tools.recorder.settled(one.delivery, "exhausted", reason=decision.reason)
+            case Again(spent=False):
+                self._results.append(Result(one.delivery.id, Mark.BACK, decision.at_ms))
+            case Again():
+                self._results.append(Result(one.delivery.id, Mark.AGAIN, decision.at_ms, attempt=encoded))
+                if decision.hold_until_ms is not None:
+                    self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
+        if decision.gone:
+            self._hold = True
+        self._answered.append((one, attempt))
+        tools.recorder.attempted(one.delivery, attempt, decision, now)
+
+    def _notice(self) -> None:
+        if len(self._results) * 2 >= self._tools.window or self._busy == 0:
+            self._awaken()
+        elif self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(_LINGER_S, self._awaken)
+
+    def _awaken(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        self._wake.set()
+
+    async def _some_results(self) -> None:
+        self._wake.clear()
+        if not self._results:
+            await self._wake.wait()

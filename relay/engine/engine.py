@@ -1,0 +1,146 @@
+"""What does a worker do when it is woken?
+
+`fan_out` plans what was accepted and wakes the channels that got something; `deliver` looks for due
+recipients; `sweep` does both, once a second, so that whatever is due has a pass whoever forgot to say so.
+Each may be called at any time, from any job, any number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from relay.engine.channels import EmailChannel, Sender, WebhookChannel
+from relay.engine.dispatch import Dispatcher
+from relay.engine.drain import Tools
+from relay.engine.fanout import FanOut
+from relay.engine.registered import Registrations
+from relay.engine.watch import Patience, Watch
+from relay.model import Channel
+from relay.record import Recorder
+from relay.retry import Schedule
+from relay.services import Services
+from relay.store.hints import Hint
+
+_REBUILD_EVERY = 300
+"""Sweeps between two times that the hints are made again from the inboxes and queues."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """The fan-out that is under way, and whether another is wanted after it."""
+
+    task: asyncio.Task[None] | None = None
+    again: bool = False
+
+
+class Engine:
+    """The planning and delivering of one worker process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        config, store = services.config, services.store
+        registrations = Registrations(store.registry)
+        self.recorder = Recorder(services.log, store.counters)
+        self._fan_out = FanOut(store, config, registrations, services.clock, services.log, self._wake)
+        self._round = _Round()
+        self._sweeps = 0
+        watch = Watch(
+            store,
+            Patience(
+                _ms(config.retry.warn_after_seconds),
+                _ms(config.retry.disable_after_seconds),
+                config.mail.default_locale,
+            ),
+            services.log,
+        )
+        schedule = Schedule(
+            tuple(_ms(wait) for wait in config.retry.waits_seconds),
+            config.retry.jitter,
+            _ms(config.retry.retry_after_max_seconds),
+        )
+
+        def dispatcher(hint: Hint, sender: Sender, in_flight: int, window: int) -> Dispatcher:
+            tools = Tools(
+                store=store,
+                registrations=registrations,
+                sender=sender,
+                schedule=schedule,
+                recorder=self.recorder,
+                watch=watch,
+                clock=services.clock,
+                gate=asyncio.Semaphore(in_flight),
+                window=window,
+                lease_ms=_ms(config.worker.lease_seconds),
+            )
+            return Dispatcher(hint, tools, services.clock, services.log)
+
+        worker = config.worker
+        self._dispatchers = {
+            Channel.WEBHOOK: dispatcher(
+                Hint.WEBHOOK,
+                WebhookChannel(services.sender, services.vault),
+                worker.in_flight,
+                worker.endpoint_window,
+            )
+        }
+        if services.mailer is not None:
+            self._dispatchers[Channel.EMAIL] = dispatcher(
+                Hint.EMAIL,
+                EmailChannel(services.mailer, services.composer, services.vault),
+                worker.mail_in_flight,
+                worker.mailbox_window,
+            )
+
+    async def fan_out(self) -> None:
+        """Plan what is due; returns when nothing is left to plan."""
+        self._round.again = True
+        if self._round.task is None:
+            self._round.task = asyncio.get_running_loop().create_task(self._plan())
+        await asyncio.shield(self._round.task)
+
+    async def deliver(self) -> None:
+        """Take up every recipient that has something due; their drains go on by themselves."""
+        for dispatcher in self._dispatchers.values():
+            task = dispatcher.wake()
+            if task is not None:
+                await asyncio.wait([task])
+
+    async def sweep(self) -> None:
+        """The clock: whatever is due is found, whoever forgot to nudge."""
+        self._sweeps += 1
+        if self._sweeps % _REBUILD_EVERY == 1:
+            await self._services.store.hints.rebuild()
+        await self.fan_out()
+        await self.deliver()
+        await self._services.store.counters.flush()
+
+    async def idle(self) -> None:
+        """Wait until everything that is under way here has ended."""
+        if self._round.task is not None:
+            await asyncio.wait([self._round.task])
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.idle()
+
+    async def stop(self, within_s: float) -> None:
+        """Take nothing more, finish what is in flight, release the leases."""
+        await asyncio.gather(*(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()))
+        if self._round.task is not None:
+            await asyncio.wait([self._round.task], timeout=within_s)
+        await self._services.store.counters.flush()
+
+    def _wake(self, channel: Channel) -> None:
+        if channel in self._dispatchers:
+            self._dispatchers[channel].wake()
+
+    async def _plan(self) -> None:
+        try:
+            while self._round.again:
+                self._round.again = False
+                await self._fan_out.run()
+        finally:
+            self._round.task = None
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,296 @@
+"""Which accepted events are not planned yet, and what does planning one lead to?
+
+The chain for each event, every step idempotent, so that a crash anywhere is finished by whoever comes
+next: fix the plan in the transfer's slot → append to the recipients' queues, the activity logs and the
+feeds → forget the inbox entry. Events of one transfer are planned in their sequence; transfers are
+planned many at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from relay.config import Config
+from relay.engine.registered import Registrations
+from relay.lifecycle import FINAL
+from relay.model import Audience, Channel, Event, EventType
+from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan
+from relay.store import Store
+from relay.store.client import Call
+from relay.store.hints import Claim, Hint
+from relay.store.ledger import Line
+from relay.store.queues import Entry
+from relay.store.transfers import Held, Unplanned
+
+_TRANSFERS = 64
+"""Transfers planned in one round."""
+_EVENTS = 16
+"""Events of one transfer planned in one round."""
+_CLAIM_MS = 30_000
+"""A worker that dies while planning leaves its transfers to others after this long."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """One event that is being planned; `stored` is its plan as it is kept."""
+
+    key: str
+    held: Held
+    unplanned: Unplanned
+    event: Event
+    bodies: dict[Audience, bytes]
+    stored: dict[str, Any]
+
+
+class FanOut:
+    """Plans everything that is due. `run` may be called by several at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        registrations: Registrations,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+        wake: Callable[[Channel], None],
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._registrations = registrations
+        self._clock = clock
+        self._log = log
+        self._wake = wake
+
+    async def run(self) -> None:
+        """Plan until nothing is due, waking each channel that got something to do."""
+        while True:
+            now = self._clock()
+            until = now + _CLAIM_MS + random.random()
+            claims = await self._store.hints.take(Hint.PLAN, now_ms=now, until=until, most=_TRANSFERS)
+            if not claims:
+                return
+            await self._round(claims)
+
+    async def _round(self, claims: Sequence[Claim]) -> None:
+        keys = [claim.member for claim in claims]
+        inboxes = await self._store.transfers.inboxes(keys, _EVENTS)
+        parsed: list[tuple[str, Held, Unplanned, Event]] = []
+        for key, (held, unplanned) in zip(keys, inboxes, strict=True):
+            if held is not None:
+                parsed += [(key, held, one, Event.model_validate_json(one.body)) for one in unplanned]
+        parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
+        registered = await self._registrations.fresh(parties)
+        jobs = [self._plan(*one, registered) for one in parsed]
+        await self._fix(jobs)
+        due = await self._carry_out(jobs, registered)
+        await self._finish(claims, inboxes, jobs, due)
+        for channel, members in due.items():
+            if members:
+                self._wake(channel)
+
+    def _plan(
+        self, key: str, held: Held, one: Unplanned, event: Event, registered: dict[str, Registered]
+    ) -> _Job:
+        if one.plan is not None:
+            return _Job(key, held, one, event, {}, orjson.loads(one.plan))
+        entry = one.entry
+        step = Step(
+            event=event,
+            sequence=one.sequence,
+            accepted_at_ms=entry["accepted_at_ms"],
+            late=entry["late"],
+            repeat=entry["repeat"],
+            derived=entry["derived"],
+            gap=entry["gap"],
+            has_link=entry["link"],
+        )
+        ended = one.audience is not None and held.status in FINAL
+        try:
+            made = (
+                Plan()
+                if ended
+                else plan(
+                    step,
+                    row=self._config.notify.row(event.transfer.kind, event.type),
+                    registered=registered,
+                    default_locale=self._config.mail.default_locale,
+                    derived_email=self._config.notify.derived_email,
+                    only=one.audience,
+                )
+            )
+        except Exception:
+            # An event that cannot be planned must neither hold up the others nor come again for ever:
+            # it is settled with an empty plan, which the accounts show, and the operator is told.
+            self._log.exception("plan.failed", event_id=event.id, transfer=event.transfer.id)
+            made = Plan()
+        return _Job(key, held, one, event, made.bodies, _stored(made))
+
+    async def _fix(self, jobs: Sequence[_Job]) -> None:
+        """The first plan that is stored holds; whoever comes second carries out that one."""
+        new = [job for job in jobs if job.unplanned.plan is None]
+        replies = await self._store.transfers.fix_plans(
+            [
+                (
+                    job.key,
+                    job.unplanned.member,
+                    orjson.dumps(job.stored),
+                    {f"{job.unplanned.sequence}:{audience}": body for audience, body in job.bodies.items()},
+                )
+                for job in new
+            ]
+        )
+        for job, reply in zip(new, replies, strict=True):
+            if reply:
+                job.stored = orjson.loads(reply)
+
+    async def _carry_out(
+        self, jobs: Sequence[_Job], registered: dict[str, Registered]
+    ) -> dict[Channel, list[tuple[str, int]]]:
+        entries: list[Entry] = []
+        channels: list[Channel] = []
+        lines: list[Line] = []
+        indexed: list[tuple[str, int, int, int]] = []
+        for job in jobs:
+            unordered = set(job.stored["unordered"])
+            for made in job.stored["deliveries"]:
+                entries.append(_entry(made, unordered, registered))
+                channels.append(Channel(made["recipient"]["channel"]))
+            lines += _lines(job)
+            indexed.append(
+                (job.key, job.unplanned.sequence, job.unplanned.entry["accepted_at_ms"], job.held.created_ms)
+            )
+        calls: list[Call] = []
+        if entries:
+            calls.append(self._store.queues.enqueuing(entries))
+        if lines:
+            calls.append(self._store.ledger.appending(lines))
+        if indexed:
+            calls += self._store.ledger.indexing(indexed)
+        due: dict[Channel, list[tuple[str, int]]] = {Channel.WEBHOOK: [], Channel.EMAIL: []}
+        if calls:
+            replies = await self._store.client.batch(calls)
+            if entries:
+                for entry, channel, at in zip(entries, channels, replies[0], strict=True):
+                    if at:
+                        due[channel].append((entry.recipient, int(at)))
+        await self._wait_for_parties(jobs)
+        return due
+
+    async def _wait_for_parties(self, jobs: Sequence[_Job]) -> None:
+        """A creation message is kept for a party that is not registered, until the transfer ends."""
+        waits: list[tuple[_Job, Audience, tuple[str, str, int]]] = []
+        for job in jobs:
+            created = job.event.type is EventType.CREATED and job.held.status not in FINAL
+            for name in job.stored["unknown"] if created else ():
+                audience = Audience(name)
+                party = party_key(audience, job.event)
+                if party is not None:
+                    member = f"{job.unplanned.sequence}|{audience}|{job.key}"
+                    waits.append((job, audience, (party, member, job.held.created_ms)))
+        if not waits:
+            return
+        registered = await self._store.ledger.wait_for([wait for *_, wait in waits])
+        for (job, audience, _), is_registered in zip(waits, registered, strict=True):
+            if is_registered:
+                await self._store.transfers.retell(job.key, job.unplanned.sequence, audience)
+                await self._store.hints.make_due(Hint.PLAN, [(job.key, self._clock())])
+
+    async def _finish(
+        self,
+        claims: Sequence[Claim],
+        inboxes: Sequence[tuple[Held | None, list[Unplanned]]],
+        jobs: Sequence[_Job],
+        due: dict[Channel, list[tuple[str, int]]],
+    ) -> None:
+        for hint, channel in ((Hint.WEBHOOK, Channel.WEBHOOK), (Hint.EMAIL, Channel.EMAIL)):
+            await self._store.hints.make_due(hint, due[channel])
+        await self._store.transfers.planned([(job.key, job.unplanned.member) for job in jobs])
+        now = self._clock()
+        await self._store.hints.give_back(
+            Hint.PLAN,
+            [
+                (claim, now if len(unplanned) == _EVENTS else None)
+                for claim, (_, unplanned) in zip(claims, inboxes, strict=True)
+            ],
+        )
+
+
+def _stored(made: Plan) -> dict[str, Any]:
+    return {
+        "deliveries": [d.model_dump(mode="json", exclude_none=True) for d in made.deliveries],
+        "unordered": sorted(made.unordered),
+        "skips": [s.model_dump(mode="json", exclude_none=True) for s in made.skips],
+        "activity": [{"audience": t.audience, "partner": t.partner, "audit": t.audit} for t in made.activity],
+        "feed": [{"audience": t.audience, "partner": t.partner} for t in made.feed],
+        "unknown": made.unknown,
+    }
+
+
+def _entry(made: dict[str, Any], unordered: set[str], registered: dict[str, Registered]) -> Entry:
+    to = made["recipient"]
+    known = registered.get(to.get("partner") or "")
+    endpoint = known.endpoints.get(to.get("endpoint") or "") if known is not None else None
+    return Entry(
+        recipient=to["id"],
+        delivery_id=made["id"],
+        meta=orjson.dumps(made),
+        lane="" if made["id"] in unordered else made["transfer_key"],
+        sequence=made["sequence"],
+        now_ms=made["created_at_ms"],
+        rate=None if endpoint is None else endpoint.rate_limit,
+    )
+
+
+def _lines(job: _Job) -> list[Line]:
+    """What the event adds to each partner's records: the activity log, the feed, or both."""
+    stored, event, entry = job.stored, job.event, job.unplanned.entry
+    partners: dict[tuple[str, str], bool | None] = {
+        (told["partner"], told["audience"]): None for told in stored["feed"]
+    }
+    partners |= {(told["partner"], told["audience"]): told["audit"] for told in stored["activity"]}
+    feeds = {(told["partner"], told["audience"]) for told in stored["feed"]}
+    customers = sum(1 for d in stored["deliveries"] if d["recipient"]["audience"] == Audience.CUSTOMER)
+    customer = event.transfer.customer
+    lines = []
+    for (partner, audience), audit in partners.items():
+        record_id = f"{event.id}:{audience}"
+        record = None
+        if audit is not None:
+            record = {
+                "id": record_id,
+                "type": event.type,
+                "at_ms": entry["accepted_at_ms"],
+                "audit": audit,
+                "role": audience,
+                "event_id": event.id,
+                "occurred_at": event.occurred_at,
+                "sequence": job.unplanned.sequence,
+                "late": entry["late"],
+                "derived": entry["derived"],
+                "transfer": job.held.id,
+                "kind": event.transfer.kind,
+                "status": event.transfer.status,
+                "customer_id": None if customer is None else customer.id,
+                "customer_name": None if customer is None else customer.name,
+                "told": [d for d in stored["deliveries"] if d["recipient"]["audience"] == audience],
+                "skips": [s for s in stored["skips"] if s["audience"] == audience],
+                "customer_told": customers,
+            }
+        feed = f"{job.unplanned.sequence}|{audience}|{event.id}|{job.key}"
+        lines.append(
+            Line(
+                partner=partner,
+                record_id=record_id,
+                record=record,
+                feed=feed if (partner, audience) in feeds else "",
+                transfer=job.key,
+                transfer_score=job.held.created_ms,
+            )
+        )
+    return lines

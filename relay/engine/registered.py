@@ -1,0 +1,55 @@
+"""What has each partner registered, as of now?
+
+A cache that is never stale: every use asks the database for what changed since the version it knows, and
+uses that come together ask together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from relay.plan import Registered
+from relay.store.registry import Registry
+
+_NOBODY = Registered(None, {})
+
+
+class Registrations:
+    """The registrations that this process has seen."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, tuple[int, Registered]] = {}
+        self._wanted: set[str] = set()
+        self._next: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def fresh(self, partners: Iterable[str]) -> dict[str, Registered]:
+        """The registrations of these partners (casefolded ids), none older than this call."""
+        wanted = set(partners)
+        if not wanted:
+            return {}
+        self._wanted |= wanted
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._read(self._under_way))
+        await asyncio.shield(self._next)
+        return {key: self._known[key][1] if key in self._known else _NOBODY for key in wanted}
+
+    def last_seen(self, partner: str) -> Registered:
+        """What was registered when it was last asked for."""
+        return self._known[partner][1] if partner in self._known else _NOBODY
+
+    async def _read(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._under_way, self._next = self._next, None
+        wanted, self._wanted = list(self._wanted), set()
+        changed = await self._registry.registrations(
+            [(key, self._known[key][0] if key in self._known else -1) for key in wanted]
+        )
+        for key, registration in changed.items():
+            self._known[key] = (
+                registration.version,
+                Registered(registration.partner, registration.endpoints),
+            )

@@ -1,0 +1,193 @@
+"""Is an endpoint still worth sending to, and who is told when it is not?
+
+An endpoint is disabled at once by a 410, and after days of nothing but failures; before that its
+partner's admin agents are warned. Disabling holds its deliveries back, it loses none. What happened is
+in the partner's activity log; the warnings travel as e-mail deliveries through the same queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from relay.model import (
+    Attempt,
+    Audience,
+    Channel,
+    Delivery,
+    Endpoint,
+    EndpointState,
+    Partner,
+    Recipient,
+)
+from relay.plan import delivery_id, mailbox_id
+from relay.store import Store
+from relay.store.hints import Hint
+from relay.store.ledger import Line
+from relay.store.queues import Entry
+from relay.times import format_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long nothing but failures is borne, in milliseconds."""
+
+    warn_after_ms: int
+    disable_after_ms: int
+    default_locale: str
+
+
+class Watch:
+    """Warns about, disables and announces endpoints."""
+
+    def __init__(self, store: Store, patience: Patience, log: FilteringBoundLogger) -> None:
+        self._store = store
+        self._patience = patience
+        self._log = log
+        self._tasks: set[asyncio.Task[int | None]] = set()
+
+    def hold_soon(self, recipient: str) -> None:
+        """An endpoint was found disabled while its queue is not held: hold it."""
+        task = asyncio.get_running_loop().create_task(
+            self._store.queues.hold(recipient, held=True, now_ms=0)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def gone(self, delivery: Delivery, now_ms: int) -> None:
+        """The endpoint answered 410: it asks not to be called again (Standard Webhooks 1.0.0)."""
+        await self._disable(delivery, "gone", "It answered 410 Gone.", now_ms)
+
+    async def failing(self, delivery: Delivery, last: Attempt, since_ms: int, now_ms: int) -> None:
+        """Nothing but failures since a time: warn or disable when that has lasted long enough."""
+        lasted = now_ms - since_ms
+        if lasted >= self._patience.disable_after_ms:
+            await self._disable(delivery, "failing", last.detail, now_ms)
+        elif lasted >= self._patience.warn_after_ms and await self._store.queues.warn_once(
+            delivery.recipient.id
+        ):
+            found = await self._found(delivery)
+            if found is not None:
+                until = since_ms + self._patience.disable_after_ms
+                await self.announce("endpoint.warned", *found, last.detail, since_ms, now_ms, until_ms=until)
+
+    async def _disable(self, delivery: Delivery, reason: str, detail: str, now_ms: int) -> None:
+        found = await self._found(delivery)
+        if found is None or found[1].state is EndpointState.DISABLED:
+            return
+        partner, endpoint = found
+
+        def disabled(current: Endpoint) -> Endpoint:
+            if current.state is EndpointState.DISABLED:
+                return current
+            return current.model_copy(
+                update={
+                    "state": EndpointState.DISABLED,
+                    "disabled_reason": reason,
+                    "disabled_at_ms": now_ms,
+                    "updated_at_ms": now_ms,
+                }
+            )
+
+        await self._store.registry.change_endpoint(partner.key, endpoint.id, disabled)
+        await self._store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
+        state = await self._store.queues.state(endpoint.id)
+        await self.announce(
+            "endpoint.disabled", partner, endpoint, detail, int(state.get("fs", now_ms)), now_ms
+        )
+
+    async def _found(self, delivery: Delivery) -> tuple[Partner, Endpoint] | None:
+        partner_key = delivery.recipient.partner or ""
+        partner = await self._store.registry.get_partner(partner_key)
+        endpoint = await self._store.registry.get_endpoint(partner_key, delivery.recipient.id)
+        return None if partner is None or endpoint is None else (partner, endpoint)
+
+    async def announce(
+        self,
+        type: str,
+        partner: Partner,
+        endpoint: Endpoint,
+        detail: str,
+        since_ms: int,
+        now_ms: int,
+        *,
+        until_ms: int | None = None,
+    ) -> None:
+        """Tell the partner what became of its endpoint: a line in its activity log, a mail to its admin
+        agents."""
+        incident = f"{type}-{endpoint.id}-{now_ms}"
+        counts = await self._store.queues.counts(endpoint.id)
+        body = orjson.dumps(
+            {
+                "type": type,
+                "timestamp": format_ms(now_ms),
+                "data": {
+                    "endpoint": endpoint.id,
+                    "url": endpoint.url,
+                    "reason": endpoint.disabled_reason,
+                    "last_outcome": detail,
+                    "failing_since": format_ms(since_ms),
+                    "disabled_after": None if until_ms is None else format_ms(until_ms),
+                    "waiting": counts["due"] + counts["again"] + counts["fly"],
+                },
+            }
+        )
+        # No transfer's id can hold a space, so a notice's body has a slot of its own among them.
+        key = f"notice {incident}"
+        await self._store.transfers.keep_body(key, 1, Audience.SOURCE, body)
+        made = [
+            _notice(type, incident, key, partner, agent.email, agent.name, locale, now_ms)
+            for agent in partner.admin_agents
+            for locale in [agent.locale or partner.locale or self._patience.default_locale]
+        ]
+        record = {
+            "id": incident,
+            "type": type,
+            "at_ms": now_ms,
+            "endpoint": endpoint.id,
+            "note": detail,
+            "told": [d.model_dump(mode="json", exclude_none=True) for d in made],
+        }
+        await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
+        if made:
+            entries = [
+                Entry(d.recipient.id, d.id, d.model_dump_json(exclude_none=True).encode(), "", 1, now_ms)
+                for d in made
+            ]
+            await self._store.client.batch([self._store.queues.enqueuing(entries)])
+            await self._store.hints.make_due(Hint.EMAIL, [(d.recipient.id, now_ms) for d in made])
+        self._log.warning(type, endpoint=endpoint.id, partner=partner.id)
+
+
+def _notice(
+    type: str,
+    incident: str,
+    key: str,
+    partner: Partner,
+    email: str,
+    name: str,
+    locale: str,
+    now_ms: int,
+) -> Delivery:
+    to = Recipient(
+        id=mailbox_id(Audience.SOURCE, partner.key, email),
+        channel=Channel.EMAIL,
+        audience=Audience.SOURCE,
+        partner=partner.key,
+        email=email,
+        name=name,
+        locale=locale,
+    )
+    return Delivery(
+        id=delivery_id(to.id, incident),
+        event_id=incident,
+        type=type,
+        transfer="",
+        transfer_key=key,
+        sequence=1,
+        created_at_ms=now_ms,
+        recipient=to,
+    )

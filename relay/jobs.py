@@ -1,0 +1,68 @@
+"""What does arq wake a worker for?
+
+Three jobs that carry nothing: `fan_out` and `deliver` are nudges from a web process, `sweep` is the clock,
+every second in every worker. No policy and no truth is here: a job that arq forgets costs a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.cron import cron
+from arq.worker import Worker, func
+
+from relay.engine.engine import Engine
+from relay.errors import StoreError
+from relay.nudge import DELIVER, FAN_OUT, from_bytes, to_bytes
+
+_JOB_S = 30
+_KEY = "engine"
+
+
+async def fan_out(context: dict[str, Any]) -> None:
+    """Events were accepted."""
+    await _engine(context).fan_out()
+
+
+async def deliver(context: dict[str, Any]) -> None:
+    """Deliveries were made due."""
+    await _engine(context).deliver()
+
+
+async def sweep(context: dict[str, Any]) -> None:
+    """A second has gone by."""
+    try:
+        await _engine(context).sweep()
+    except StoreError:
+        # The database is away; the next second asks again.
+        return
+
+
+def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
+    """An arq worker around the engine; signals are the caller's."""
+    return Worker(
+        functions=[func(fan_out, name=FAN_OUT), func(deliver, name=DELIVER)],
+        cron_jobs=[
+            cron(sweep, second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=1)
+        ],
+        redis_pool=pool,
+        ctx={_KEY: engine},
+        handle_signals=False,
+        poll_delay=0.02,
+        max_jobs=100,
+        # Jobs that run stay in arq's queue; with the default of 500 ids read at a time, a fleet's running
+        # ones would hide the new.
+        queue_read_limit=10_000,
+        job_timeout=_JOB_S,
+        max_tries=1,
+        keep_result=0,
+        job_serializer=to_bytes,
+        job_deserializer=from_bytes,
+        log_results=False,
+    )
+
+
+def _engine(context: dict[str, Any]) -> Engine:
+    engine: Engine = context[_KEY]
+    return engine

@@ -1,0 +1,71 @@
+"""How does a worker learn at once that there is work?
+
+The fast path from the receiver to the workers: an arq job that carries nothing. Nudges that come close
+together are one. A lost nudge costs a second, until the sweep comes round, and never a delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+from structlog.typing import FilteringBoundLogger
+
+FAN_OUT = "fan_out"
+DELIVER = "deliver"
+_GAP_S = 0.02
+
+
+def to_bytes(job: dict[str, Any]) -> bytes:
+    """arq's jobs as JSON: they carry names and nothing else."""
+    return orjson.dumps(job, default=repr)
+
+
+def from_bytes(raw: bytes) -> dict[str, Any]:
+    """Back from JSON."""
+    job: dict[str, Any] = orjson.loads(raw)
+    return job
+
+
+def open_pool(url: str) -> ArqRedis:
+    """arq's own connection, with JSON in place of its pickle."""
+    return ArqRedis.from_url(
+        url, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True, health_check_interval=30
+    )
+
+
+class Nudge:
+    """Call it when something was made due."""
+
+    def __init__(self, pool: ArqRedis, job: str, log: FilteringBoundLogger) -> None:
+        self._pool = pool
+        self._job = job
+        self._log = log
+        self._wanted = False
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        """Nudge now, or right after the nudge that was just given."""
+        self._wanted = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._go())
+
+    async def close(self) -> None:
+        """Let a nudge that is under way end."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=1)
+
+    async def _go(self) -> None:
+        try:
+            while self._wanted:
+                self._wanted = False
+                try:
+                    await self._pool.enqueue_job(self._job)
+                except (RedisError, OSError, TimeoutError) as error:
+                    self._log.warning("nudge.lost", error=type(error).__name__)
+                await asyncio.sleep(_GAP_S)
+        finally:
+            self._task = None

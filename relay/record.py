@@ -1,0 +1,69 @@
+"""What happened, once: one canonical log line and one count for each thing.
+
+Every name of a log event and of a log field is here, and no value of any is a secret: ids, types,
+outcomes, numbers. Metrics go to the store's counters, so that any process can answer for all.
+"""
+
+from __future__ import annotations
+
+from structlog.typing import FilteringBoundLogger
+
+from relay.model import Attempt, Delivery
+from relay.retry import Again, Decision, Settled
+from relay.store.counters import Counters
+
+
+class Recorder:
+    """Writes the log lines and counts."""
+
+    def __init__(self, log: FilteringBoundLogger, counters: Counters) -> None:
+        self._log = log
+        self._counters = counters
+
+    def received(self, *, status: str, event_id: str, type: str, transfer: str, seconds: float) -> None:
+        """One event was answered: `accepted`, `duplicate`, `conflict`, `refused`, `forbidden`."""
+        self._counters.add(f"relay_events_total|status={status}")
+        self._counters.observe("relay_accept_seconds", seconds)
+        self._log.info("event." + status, event_id=event_id, type=type, transfer=transfer)
+
+    def invalid(self) -> None:
+        """One request or event of an array did not pass validation."""
+        self._counters.add("relay_events_total|status=invalid")
+
+    def attempted(self, delivery: Delivery, attempt: Attempt, decision: Decision, now_ms: int) -> None:
+        """One attempt of a delivery ended."""
+        channel = delivery.recipient.channel
+        self._counters.add(f"relay_attempts_total|channel={channel}|outcome={attempt.outcome}")
+        self._counters.observe("relay_attempt_seconds", attempt.duration_ms / 1000)
+        if attempt.number == 1:
+            waited = max(0, attempt.at_ms - delivery.created_at_ms) / 1000
+            self._counters.observe("relay_first_attempt_seconds", waited)
+        again = decision.at_ms - now_ms if isinstance(decision, Again) else None
+        self._log.info(
+            "delivery.attempted",
+            delivery=delivery.id,
+            event_id=delivery.event_id,
+            type=delivery.type,
+            transfer=delivery.transfer,
+            channel=channel,
+            number=attempt.number,
+            outcome=attempt.outcome,
+            status=attempt.status,
+            ms=attempt.duration_ms,
+            next_in_ms=again,
+            settled=isinstance(decision, Settled),
+        )
+
+    def settled(self, delivery: Delivery, status: str, *, reason: str = "") -> None:
+        """A delivery came to its end."""
+        channel = delivery.recipient.channel
+        self._counters.add(f"relay_deliveries_settled_total|channel={channel}|status={status}")
+        if status != "delivered":
+            self._log.warning(
+                "delivery." + status, delivery=delivery.id, transfer=delivery.transfer, reason=reason
+            )
+
+    def failed(self, delivery: Delivery) -> None:
+        """The relay itself failed while sending; called while the exception is being handled."""
+        self._counters.add("relay_internal_errors_total")
+        self._log.exception("delivery.failed", delivery=delivery.id, transfer=delivery.transfer)

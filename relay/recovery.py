@@ -1,0 +1,168 @@
+"""How is something sent again, or released, or told afterwards?
+
+Resend, replay and enable open the same deliveries in the same queues: they keep id, body and order, and
+go the way of every first try. All of it is safe to repeat and to interrupt. `registered` tells a party
+that registers late what was kept for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from relay.lifecycle import FINAL
+from relay.model import Audience, Endpoint, EndpointState
+from relay.ping import ping
+from relay.services import Services
+from relay.store.hints import Hint
+from relay.store.ledger import Line
+from relay.store.queues import channel_of, recipient_of
+from relay.store.records import Replay
+
+_CHUNK = 100
+_REPLAY_KEPT_S = 7 * 86_400
+
+
+async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
+    """Open one delivery again: 'reopened', 'pending' (it is due now anyway) or 'absent'."""
+    ((word, due),) = await services.store.queues.reopen([delivery_id], now_ms)
+    await _wake(services, recipient_of(delivery_id), due)
+    return word
+
+
+async def enable(services: Services, endpoint: Endpoint, now_ms: int) -> None:
+    """Enable an endpoint and release what was held back, in order."""
+
+    def enabled(current: Endpoint) -> Endpoint:
+        return current.model_copy(
+            update={
+                "state": EndpointState.ENABLED,
+                "disabled_reason": None,
+                "disabled_at_ms": None,
+                "updated_at_ms": now_ms,
+            }
+        )
+
+    await services.store.registry.change_endpoint(endpoint.partner, endpoint.id, enabled)
+    due = await services.store.queues.hold(endpoint.id, held=False, now_ms=now_ms)
+    await _wake(services, endpoint.id, due)
+    if endpoint.state is EndpointState.DISABLED:
+        await note(services, endpoint, "endpoint.recovered", "Enabled again.", now_ms)
+
+
+async def disable(services: Services, endpoint: Endpoint, reason: str, now_ms: int) -> None:
+    """Stop sending to an endpoint because somebody asked; its deliveries wait."""
+
+    def disabled(current: Endpoint) -> Endpoint:
+        return current.model_copy(
+            update={
+                "state": EndpointState.DISABLED,
+                "disabled_reason": reason,
+                "disabled_at_ms": now_ms,
+                "updated_at_ms": now_ms,
+            }
+        )
+
+    await services.store.registry.change_endpoint(endpoint.partner, endpoint.id, disabled)
+    await services.store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
+    await note(services, endpoint, "endpoint.disabled", "Disabled on request.", now_ms)
+
+
+async def note(services: Services, endpoint: Endpoint, type: str, text: str, now_ms: int) -> None:
+    """One line about an endpoint in its partner's activity log."""
+    record_id = f"{type}-{endpoint.id}-{now_ms}"
+    record: dict[str, Any] = {
+        "id": record_id,
+        "type": type,
+        "at_ms": now_ms,
+        "endpoint": endpoint.id,
+        "note": text,
+    }
+    await services.store.ledger.append([Line(endpoint.partner.casefold(), record_id, record, "", "", 0)])
+
+
+async def replay(
+    services: Services,
+    endpoint: Endpoint,
+    since_ms: int,
+    until_ms: int,
+    event_types: Sequence[str] | None,
+    now_ms: int,
+) -> Replay:
+    """Open again every delivery of the endpoint that was planned in [since, until), those never tried
+    and those canceled included. The same replay asked for twice is one."""
+    queues = services.store.queues
+    asked = f"{endpoint.id} {since_ms} {until_ms} {sorted(event_types or ())}"
+    replay_id = f"rpl_{hashlib.blake2b(asked.encode(), digest_size=10).hexdigest()}"
+    count = reopened = start = 0
+    due: int | None = None
+    while True:
+        ids = await queues.between(endpoint.id, since_ms, until_ms - 1, start, _CHUNK)
+        if event_types is not None:
+            records = await queues.deliveries(ids)
+            wanted = [r.delivery.id for r in records if r.delivery.type in event_types]
+        else:
+            wanted = ids
+        count += len(wanted)
+        for word, at in await queues.reopen(wanted, now_ms):
+            reopened += word == "reopened"
+            due = at
+        if len(ids) < _CHUNK:
+            break
+        start += len(ids)
+    await _wake(services, endpoint.id, due)
+    made = Replay(
+        id=replay_id,
+        endpoint=endpoint.id,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        event_types=None if event_types is None else tuple(event_types),
+        count=count,
+        reopened=reopened,
+        done=True,
+        created_at_ms=now_ms,
+    )
+    await queues.keep_replay(endpoint.id, replay_id, orjson.dumps(made), _REPLAY_KEPT_S)
+    return made
+
+
+async def get_replay(services: Services, endpoint_id: str, replay_id: str) -> Replay | None:
+    """A replay that was asked for in the last week."""
+    raw = await services.store.queues.get_replay(endpoint_id, replay_id)
+    if raw is None:
+        return None
+    known = orjson.loads(raw)
+    types = known.pop("event_types")
+    return Replay(**known, event_types=None if types is None else tuple(types))
+
+
+async def registered(services: Services, partner: str) -> None:
+    """A partner has registered, or has its first endpoint: what was kept for it is told, unless the
+    transfer has ended."""
+    store = services.store
+    waiting = await store.ledger.waiting(partner)
+    over: list[str] = []
+    for member in waiting:
+        sequence, audience, key = member.split("|", 2)
+        (held,) = await store.transfers.held([key])
+        if held is None or held.status in FINAL:
+            over.append(member)
+            continue
+        await store.transfers.retell(key, int(sequence), Audience(audience))
+        await store.hints.make_due(Hint.PLAN, [(key, services.clock())])
+    await store.ledger.no_longer_waiting(partner, over)
+    if len(over) < len(waiting):
+        services.nudge_fan_out()
+
+
+async def _wake(services: Services, recipient: str, due_ms: int | None) -> None:
+    if due_ms is not None:
+        hint = Hint(channel_of(recipient).value)
+        await services.store.hints.make_due(hint, [(recipient, due_ms)])
+        services.nudge_deliver()
+
+
+__all__ = ["disable", "enable", "get_replay", "note", "ping", "registered", "replay", "resend"]

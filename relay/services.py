@@ -1,0 +1,113 @@
+"""What does a process of the relay hold open?
+
+The composition root: everything that reaches outside is opened here, once, from the configuration, and
+closed here. Web handlers find it under `SERVICES`; the worker holds it for its jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from relay import __version__
+from relay.clock import Clock
+from relay.config import Config
+from relay.data import templates_dir
+from relay.dialer import open_session
+from relay.egress import Policy
+from relay.mail.compose import Composer
+from relay.mail.send import Mailer
+from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
+from relay.store import Store
+from relay.store.client import Client
+from relay.vault import Vault
+from relay.webhook import WebhookSender
+
+
+def _nobody() -> None:
+    """Nobody to nudge: the sweep finds the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process holds open. `mailer` is None where no mail server is set: e-mail then waits."""
+
+    config: Config
+    store: Store
+    vault: Vault
+    sender: WebhookSender
+    mailer: Mailer | None
+    composer: Composer
+    clock: Callable[[], int]
+    log: FilteringBoundLogger
+    nudge_fan_out: Callable[[], None] = _nobody
+    nudge_deliver: Callable[[], None] = _nobody
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+
+
+def policy_of(config: Config) -> Policy:
+    """Where the relay may connect to, as the operator set it."""
+    egress = config.egress
+    return Policy.of(egress.allow_networks, allow_http=egress.allow_http, allowed_ports=egress.allowed_ports)
+
+
+def connect(config: Config) -> Client:
+    """A client of the database; nothing is sent yet."""
+    store = config.store
+    return Client.connect(
+        store.url, prefix=store.prefix, connections=store.connections, timeout_s=store.timeout_seconds
+    )
+
+
+@asynccontextmanager
+async def open_services(
+    config: Config, log: FilteringBoundLogger, *, clock_offset_ms: int = 0
+) -> AsyncIterator[Services]:
+    """Open everything; closed in the opposite order."""
+    async with AsyncExitStack() as stack:
+        client = connect(config)
+        stack.push_async_callback(client.close)
+        clock = Clock(offset_ms=clock_offset_ms)
+        await clock.sync(client)
+        policy = policy_of(config)
+        worker = config.worker
+        session = open_session(
+            policy,
+            connect_timeout_s=worker.connect_timeout_seconds,
+            total_timeout_s=worker.request_timeout_seconds,
+            keepalive_s=worker.keepalive_seconds,
+            limit=worker.in_flight + 50,
+        )
+        stack.push_async_callback(session.close)
+        mailer = None
+        if config.mail.url:
+            mailer = Mailer(config.mail)
+            stack.push_async_callback(mailer.close)
+        pool = open_pool(config.store.arq_url or config.store.url)
+        stack.push_async_callback(pool.aclose)
+        fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
+        stack.push_async_callback(fan_out.close)
+        stack.push_async_callback(deliver.close)
+        yield Services(
+            config=config,
+            store=Store.over(client),
+            vault=Vault(config.secrets.key_bytes),
+            sender=WebhookSender(
+                session,
+                policy=policy,
+                timeout_s=worker.request_timeout_seconds,
+                user_agent=f"transfer-relay/{__version__}",
+            ),
+            mailer=mailer,
+            composer=Composer(config.mail, templates_dir()),
+            clock=clock,
+            log=log,
+            nudge_fan_out=fan_out,
+            nudge_deliver=deliver,
+        )
