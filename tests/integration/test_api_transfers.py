@@ -91,7 +91,14 @@ async def life(services: Services, operator: Api) -> Life:
     assert [answer.code for answer in answers] == [202, 202, 202, 409]
     await services.store.hints.make_due(Hint.PLAN, [(ID.lower(), services.clock())])
     registrations = Registrations(services.store.registry)
-    await FanOut(services.store, services.config, registrations, services.clock, services.log).run()
+    await FanOut(
+        services.store,
+        services.config,
+        registrations,
+        services.clock,
+        services.log,
+        wake=lambda channel: None,
+    ).run()
     return Life(operator, source, target, await operator.partner("northwind"), made["id"])
 
 
