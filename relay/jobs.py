@@ -6,10 +6,12 @@ every second in every worker. No policy and no truth is here: a job that arq for
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 from arq.connections import ArqRedis
 from arq.cron import cron
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from relay.engine.engine import Engine
@@ -42,9 +44,9 @@ async def sweep(context: dict[str, Any]) -> None:
 def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
     """An arq worker around the engine; signals are the caller's."""
     return Worker(
-        functions=[func(fan_out, name=FAN_OUT), func(deliver, name=DELIVER)],
+        functions=[func(_job(fan_out), name=FAN_OUT), func(_job(deliver), name=DELIVER)],
         cron_jobs=[
-            cron(sweep, second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=1)
+            cron(_job(sweep), second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=1)
         ],
         redis_pool=pool,
         ctx={_KEY: engine},
@@ -61,6 +63,11 @@ def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
         job_deserializer=from_bytes,
         log_results=False,
     )
+
+
+def _job(function: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> WorkerCoroutine:
+    """arq's type of a job asks for any arguments; these have none."""
+    return cast("WorkerCoroutine", function)
 
 
 def _engine(context: dict[str, Any]) -> Engine:

@@ -26,7 +26,7 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     ]
     factory: Any
     if settings.format == "json":
-        chain = [
+        chain: list[Processor] = [
             *shared,
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_dumps),

@@ -32,9 +32,10 @@ def from_bytes(raw: bytes) -> dict[str, Any]:
 
 def open_pool(url: str) -> ArqRedis:
     """arq's own connection, with JSON in place of its pickle."""
-    return ArqRedis.from_url(
+    pool: ArqRedis = ArqRedis.from_url(
         url, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True, health_check_interval=30
     )
+    return pool
 
 
 class Nudge:

@@ -22,7 +22,6 @@ from relay.auth import AUTH, Caller
 from relay.intake import MOST_EVENTS, Invalid, Parsed, Problem, parse, read_json
 from relay.lifecycle import FINAL, Move, Verdict, judge
 from relay.model import TokenHolder
-from relay.nudge import Nudge
 from relay.record import Recorder
 from relay.store import Store
 from relay.store.records import Refusal
@@ -46,7 +45,7 @@ class Door:
     """Judges and accepts events."""
 
     def __init__(
-        self, store: Store, vault: Vault, recorder: Recorder, nudge: Nudge, clock: Callable[[], int]
+        self, store: Store, vault: Vault, recorder: Recorder, nudge: Callable[[], None], clock: Callable[[], int]
     ) -> None:
         self._store = store
         self._vault = vault

@@ -131,7 +131,8 @@ class Letter:
     def from_bytes(cls, stored: bytes) -> Letter:
         """Back from the store."""
         envelope, _, raw = stored.partition(b"\n")
-        return cls(*orjson.loads(envelope), raw)
+        sender, to, smtputf8 = orjson.loads(envelope)
+        return cls(sender, to, smtputf8, raw)
 
 
 class EmailChannel:

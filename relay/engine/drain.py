@@ -79,7 +79,7 @@ class Drain:
                 answered, self._answered = self._answered, []
                 for one, attempt in answered:
                     if attempt.outcome is Outcome.GONE:
-                        await tools.watch.gone(one.delivery, tools.clock())
+                        await tools.watch.gone(one.delivery, attempt, tools.clock())
                 step = await self._advance(results)
                 if answered and step.failing_since_ms is not None:
                     one, attempt = answered[-1]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import orjson
 from structlog.typing import FilteringBoundLogger
+from yarl import URL
 
+from relay.mail.notice import EndpointNotice, NoticeType
 from relay.model import (
     Attempt,
     Audience,
@@ -28,7 +29,6 @@ from relay.store import Store
 from relay.store.hints import Hint
 from relay.store.ledger import Line
 from relay.store.queues import Entry
-from relay.times import format_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +57,24 @@ class Watch:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def gone(self, delivery: Delivery, now_ms: int) -> None:
+    async def gone(self, delivery: Delivery, last: Attempt, now_ms: int) -> None:
         """The endpoint answered 410: it asks not to be called again (Standard Webhooks 1.0.0)."""
-        await self._disable(delivery, "gone", "It answered 410 Gone.", now_ms)
+        await self._disable(delivery, "gone", last, now_ms)
 
     async def failing(self, delivery: Delivery, last: Attempt, since_ms: int, now_ms: int) -> None:
         """Nothing but failures since a time: warn or disable when that has lasted long enough."""
         lasted = now_ms - since_ms
         if lasted >= self._patience.disable_after_ms:
-            await self._disable(delivery, "failing", last.detail, now_ms)
+            await self._disable(delivery, "failing", last, now_ms)
         elif lasted >= self._patience.warn_after_ms and await self._store.queues.warn_once(
             delivery.recipient.id
         ):
             found = await self._found(delivery)
             if found is not None:
                 until = since_ms + self._patience.disable_after_ms
-                await self.announce("endpoint.warned", *found, last.detail, since_ms, now_ms, until_ms=until)
+                await self.announce(NoticeType.WARNED, *found, last, since_ms, now_ms, until_ms=until)
 
-    async def _disable(self, delivery: Delivery, reason: str, detail: str, now_ms: int) -> None:
+    async def _disable(self, delivery: Delivery, reason: str, last: Attempt, now_ms: int) -> None:
         found = await self._found(delivery)
         if found is None or found[1].state is EndpointState.DISABLED:
             return
@@ -96,7 +96,7 @@ class Watch:
         await self._store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
         state = await self._store.queues.state(endpoint.id)
         await self.announce(
-            "endpoint.disabled", partner, endpoint, detail, int(state.get("fs", now_ms)), now_ms
+            NoticeType.DISABLED, partner, endpoint, last, int(state.get("fs", now_ms)), now_ms
         )
 
     async def _found(self, delivery: Delivery) -> tuple[Partner, Endpoint] | None:
@@ -107,10 +107,10 @@ class Watch:
 
     async def announce(
         self,
-        type: str,
+        type: NoticeType,
         partner: Partner,
         endpoint: Endpoint,
-        detail: str,
+        last: Attempt | None,
         since_ms: int,
         now_ms: int,
         *,
@@ -120,21 +120,20 @@ class Watch:
         agents."""
         incident = f"{type}-{endpoint.id}-{now_ms}"
         counts = await self._store.queues.counts(endpoint.id)
-        body = orjson.dumps(
-            {
-                "type": type,
-                "timestamp": format_ms(now_ms),
-                "data": {
-                    "endpoint": endpoint.id,
-                    "url": endpoint.url,
-                    "reason": endpoint.disabled_reason,
-                    "last_outcome": detail,
-                    "failing_since": format_ms(since_ms),
-                    "disabled_after": None if until_ms is None else format_ms(until_ms),
-                    "waiting": counts["due"] + counts["again"] + counts["fly"],
-                },
-            }
+        notice = EndpointNotice(
+            type=type,
+            at_ms=now_ms,
+            endpoint=endpoint.id,
+            host=URL(endpoint.url).host or "",
+            partner=partner.name,
+            description=endpoint.description,
+            first_failure_ms=since_ms,
+            outcome=last.outcome if last is not None else None,
+            status=last.status if last is not None else None,
+            waiting=counts["due"] + counts["again"] + counts["fly"],
+            disable_at_ms=until_ms,
         )
+        body = notice.body()
         # No transfer's id can hold a space, so a notice's body has a slot of its own among them.
         key = f"notice {incident}"
         await self._store.transfers.keep_body(key, 1, Audience.SOURCE, body)
@@ -148,7 +147,7 @@ class Watch:
             "type": type,
             "at_ms": now_ms,
             "endpoint": endpoint.id,
-            "note": detail,
+            "note": last.detail if last is not None else None,
             "told": [d.model_dump(mode="json", exclude_none=True) for d in made],
         }
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])

@@ -84,7 +84,7 @@ class Plain(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's, but for the exception."""
         with translating():
-            return await super().execute_command(*args, **options)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class Client:
@@ -112,6 +112,10 @@ class Client:
     async def close(self) -> None:
         """Give the connections back."""
         await self.redis.aclose(close_connection_pool=True)
+
+    async def ask(self, *command: Arg) -> Any:
+        """The reply to one plain command."""
+        return await self.plain.execute_command(*command)
 
     def key(self, tag: str, rest: str = "") -> str:
         """The name of a key: `<prefix>:{<tag>}` and, where there are several, `:<rest>`."""
@@ -144,7 +148,7 @@ class Client:
 
     async def _send(self, calls: Sequence[Call]) -> list[list[Any]]:
         if len(calls) == 1:
-            return [await self.redis.execute_command(*self._command(calls[0]))]
+            return [await self.redis.execute_command(*self._command(calls[0]))]  # type: ignore[no-untyped-call]
         async with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 pipe.execute_command(*self._command(call))

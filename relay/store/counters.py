@@ -50,7 +50,7 @@ class Counters:
 
     async def read(self) -> dict[str, int]:
         """All counters, this process's unwritten notes included."""
-        stored = await self._client.plain.hgetall(self._client.key("counters"))
+        stored = await self._client.ask("HGETALL", self._client.key("counters"))
         total = Counter({name.decode(): int(value) for name, value in stored.items()})
         total.update(self._noted)
         return dict(total)

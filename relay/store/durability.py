@@ -20,7 +20,7 @@ async def durability_problems(client: Client) -> list[str]:
     """One sentence for each setting that would lose data, with the cure; none when all is well."""
     with translating():
         try:
-            found = await client.redis.config_get(*_WANTED)
+            found = await client.redis.config_get(*list(_WANTED))
         except ResponseError:
             return await _from_info(client)
     return [

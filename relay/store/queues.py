@@ -16,6 +16,7 @@ from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.records import DeliveryRecord, Page
 
 _CHUNK = 200
+_REASONS: dict[str, CancelReason] = {reason.value: reason for reason in CancelReason}
 _STATUS = {
     "p": DeliveryStatus.PENDING,
     "d": DeliveryStatus.DELIVERED,
@@ -161,7 +162,7 @@ class Queues:
 
     async def warn_once(self, recipient: str) -> bool:
         """Whether this is the first warning since the recipient last took something."""
-        return bool(await self._client.plain.hsetnx(self._client.key(f"r:{recipient}", "q"), "warned", "1"))
+        return bool(await self._client.ask("HSETNX", self._client.key(f"r:{recipient}", "q"), "warned", "1"))
 
     async def reopen(self, delivery_ids: Sequence[str], now_ms: int) -> list[tuple[str, int | None]]:
         """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due)."""
@@ -237,10 +238,9 @@ class Queues:
 
     async def counts(self, recipient: str) -> dict[str, int]:
         """How much waits in one queue."""
-        redis = self._client.plain
         names = ("due", "again", "all")
-        sizes = [int(await redis.zcard(self._client.key(f"r:{recipient}", name))) for name in names]
-        flying = int(await redis.hlen(self._client.key(f"r:{recipient}", "fly")))
+        sizes = [int(await self._client.ask("ZCARD", self._client.key(f"r:{recipient}", name))) for name in names]
+        flying = int(await self._client.ask("HLEN", self._client.key(f"r:{recipient}", "fly")))
         return {**dict(zip(names, sizes, strict=True)), "fly": flying}
 
 
@@ -265,7 +265,7 @@ def _record(fields: dict[str, bytes], state: dict[str, bytes]) -> DeliveryRecord
         ],
         next_attempt_at_ms=int(fields["t"]) if pending and not held and "t" in fields else None,
         settled_at_ms=int(fields["z"]) if "z" in fields else None,
-        reason=CancelReason(reason) if reason in CancelReason._value2member_map_ else reason,
+        reason=_REASONS.get(reason, reason) if reason is not None else None,
     )
 
 

@@ -194,7 +194,7 @@ class Transfers:
 
     async def keep_body(self, key: str, sequence: int, audience: Audience, body: bytes) -> None:
         """Keep what a message of the relay's own shows, where a transfer's bodies are kept."""
-        await self._client.plain.hset(self._client.key(f"t:{key}"), f"b:{sequence}:{audience.value}", body)
+        await self._client.ask("HSET", self._client.key(f"t:{key}"), f"b:{sequence}:{audience.value}", body)
 
     async def bodies(
         self, wanted: Sequence[tuple[str, int, Audience]]
