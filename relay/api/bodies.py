@@ -13,9 +13,9 @@ from typing import TypeVar
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
-from relay.services import SERVICES
 
 from relay.api.problems import Fault, Problem, invalid
+from relay.services import SERVICES
 
 M = TypeVar("M", bound="Body")
 

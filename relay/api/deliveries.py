@@ -60,7 +60,8 @@ async def resend(call: Call) -> web.Response:
     """Open the delivery again, with all its tries: 202. Same id, same body, a new signature."""
     await read_body(call.request, NoBody)
     record = await existing(call)
-    await recovery.resend(call.services, record.delivery.id, call.now_ms)
+    if await recovery.resend(call.services, record.delivery.id, call.now_ms) == "absent":
+        raise not_found("delivery")
     return answer(shown(await existing(call)), 202)
 
 

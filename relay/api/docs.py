@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from relay.services import SERVICES
 
 from relay.api import pages
 from relay.api.openapi import document as make_document
+from relay.services import SERVICES
 
 
 async def document(request: web.Request) -> web.Response:

@@ -15,7 +15,6 @@ from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import ReplayShape
 from relay.model import EventType, Timestamp
-from relay.ping import ping
 from relay.store.records import Replay
 from relay.times import format_ms, to_ns
 
@@ -36,7 +35,7 @@ async def test(call: Call) -> web.Response:
     """Send `relay.ping` now, and answer with the attempt, whatever came of it."""
     await read_body(call.request, NoBody)
     endpoint = await existing(call)
-    attempt = await ping(call.services, endpoint, call.now_ms)
+    attempt = await recovery.ping(call.services, endpoint, call.now_ms)
     return answer(attempts.shown(attempt, for_operator=call.caller.is_operator, url=endpoint.url))
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from aiohttp import web
 from pydantic import Field, StringConstraints
-from relay.services import Services
 
+from relay import recovery
 from relay.api.attempts import why_failed
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
@@ -22,10 +22,11 @@ from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import EndpointShape, NewEndpointShape
 from relay.auth import random_text
-from relay.egress import Policy, check_url
+from relay.egress import check_url
 from relay.model import (
     Endpoint,
     EndpointFilter,
+    EndpointState,
     EventType,
     Identifier,
     Kind,
@@ -33,7 +34,7 @@ from relay.model import (
     ProductType,
     Secret,
 )
-from relay.ping import ping
+from relay.services import Services, policy_of
 from relay.signing import new_secret, new_signing_key
 from relay.times import format_ms
 from relay.webhook import allowed_header
@@ -74,7 +75,8 @@ class EndpointBody(Body):
 
 
 class EndpointChange(Body):
-    """What is to change; what is absent stays, and null goes back to the default."""
+    """What is to change; what is absent stays, and null goes back to the default. While `state` is
+    `disabled` nothing is sent and nothing is lost."""
 
     url: Url | None = None
     event_types: Types | None = None
@@ -84,6 +86,7 @@ class EndpointChange(Body):
     headers: Headers | None = None
     rate_limit: Rate | None = None
     format: Literal["standard"] | None = None
+    state: EndpointState | None = None
 
 
 async def create(call: Call) -> web.Response:
@@ -115,11 +118,12 @@ async def create(call: Call) -> web.Response:
         **_sealed_headers(services, id_, body.headers),
     )
     if body.verify:
-        attempt = await ping(services, endpoint, now_ms)
+        attempt = await recovery.ping(services, endpoint, now_ms)
         if attempt.outcome is not Outcome.ACCEPTED:
             why = f"The endpoint did not take a signed ping, so nothing is stored. {why_failed(attempt)}"
             raise invalid([Fault("/url", why)])
     await services.store.registry.create_endpoint(endpoint, most=services.config.limits.endpoints_per_partner)
+    await recovery.registered(services, partner.key)
     return answer(NewEndpointShape(**shown(endpoint).model_dump(), secret=secret, public_key=public), 201)
 
 
@@ -168,6 +172,12 @@ async def change(call: Call) -> web.Response:
     changed = await services.store.registry.change_endpoint(call.partner, call.part("endpoint"), apply)
     if changed is None:
         raise not_found("endpoint")
+    if body.state is not None and body.state is not changed.state:
+        if body.state is EndpointState.ENABLED:
+            await recovery.enable(services, changed, now_ms)
+        else:
+            await recovery.disable(services, changed, "requested", now_ms)
+        changed = await existing(call)
     return answer(await with_health(services, changed))
 
 
@@ -228,10 +238,7 @@ def _check(services: Services, body: EndpointBody | EndpointChange) -> None:
     """Raises 422 with everything that the field types do not say themselves."""
     faults: list[Fault] = []
     if body.url is not None:
-        egress = services.config.egress
-        policy = Policy.of(
-            map(str, egress.allow_networks), allow_http=egress.allow_http, allowed_ports=egress.allowed_ports
-        )
+        policy = policy_of(services.config)
         faults += [Fault("/url", problem.detail) for problem in check_url(body.url, policy)]
     elif "url" in body.model_fields_set:
         faults.append(Fault("/url", "an endpoint needs a URL"))

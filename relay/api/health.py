@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
-from relay.services import SERVICES
 
 from relay.api.problems import Problem
 from relay.api.route import Call, answer
 from relay.api.shapes import HealthShape
 from relay.errors import StoreError
 from relay.model import Channel
+from relay.services import SERVICES
 from relay.store.counters import BUCKETS_S
 
 _OK = HealthShape(status="ok")

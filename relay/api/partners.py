@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from relay import recovery
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed
 from relay.api.problems import Fault, invalid, not_found
@@ -43,7 +44,8 @@ class PartnerBody(Body):
 
 
 async def put(call: Call) -> web.Response:
-    """Register a partner, or replace what is registered of it: 201 or 200."""
+    """Register a partner, or replace what is registered of it: 201 or 200. It is then told what was
+    kept for it while it was not registered."""
     try:
         id_ = _IDENTIFIER.validate_python(call.part("partner"))
     except ValidationError:
@@ -61,6 +63,7 @@ async def put(call: Call) -> web.Response:
             updated_at_ms=now_ms,
         )
     )
+    await recovery.registered(call.services, partner.key)
     return answer(shown(partner), 201 if new else 200)
 
 

@@ -14,7 +14,6 @@ from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
-from relay.services import SERVICES, Services
 
 from relay.api import pages
 from relay.api.activity import shown as activity_shown
@@ -25,6 +24,7 @@ from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
 from relay.model import Endpoint
+from relay.services import SERVICES, Services
 from relay.times import format_ms, to_datetime
 
 COOKIE = "relay_portal"

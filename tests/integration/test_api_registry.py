@@ -149,7 +149,7 @@ async def test_lists_go_on_where_they_ended(operator: Api) -> None:
 
 async def test_an_endpoint_is_shown_as_it_was_given_and_its_secrets_are_not(operator: Api) -> None:
     contoso = await operator.partner("contoso")
-    body = {
+    body: dict[str, Any] = {
         "url": URL,
         "event_types": ["transfer.completed"],
         "filter": {"role": "source", "kind": "subscription", "product_types": ["azure_reservation"]},

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from relay.services import Services
 
-from relay.auth import Caller
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
-from relay.intake import parse
-from relay.model import TokenHolder
-from relay.receive import Door
-from relay.record import Recorder
+from relay.services import Services
 from relay.store.hints import Hint
 from tests.calling import Api
 
@@ -69,36 +65,44 @@ class Life:
 
 
 @pytest.fixture
-async def life(services: Services, operator: Api) -> Life:
+def plan(services: Services) -> Callable[[], Awaitable[None]]:
+    """Carries out what was accepted, as a worker would."""
+    fan_out = FanOut(
+        services.store,
+        services.config,
+        Registrations(services.store.registry),
+        services.clock,
+        services.log,
+        wake=lambda channel: None,
+    )
+
+    async def run() -> None:
+        await services.store.hints.make_due(Hint.PLAN, [(ID.lower(), services.clock())])
+        await fan_out.run()
+
+    return run
+
+
+@pytest.fixture
+async def life(operator: Api, plan: Callable[[], Awaitable[None]]) -> Life:
     source, target = await operator.partner("contoso"), await operator.partner("fabrikam")
     made = await source.ask("POST", "/v1/partners/contoso/endpoints", {"url": URL}, expect=201)
     await target.ask("POST", "/v1/partners/fabrikam/endpoints", {"url": URL}, expect=201)
     agents = [{"email": "agent@contoso.example", "name": "A"}]
     await source.ask("PUT", "/v1/partners/contoso/admin-agents", {"admin_agents": agents})
-    recorder = Recorder(services.log, services.store.counters)
-    nudge: Any = lambda: None  # noqa: E731 - nobody waits here: the planning is called below
-    door = Door(services.store, services.vault, recorder, nudge, services.clock)
-    producer = Caller(TokenHolder.OPERATOR, "operator")
-    answers = [
-        await door.accept(parse(posted), producer)
-        for posted in (
+    answers = await operator.ask(
+        "POST",
+        "/v1/events",
+        [
             event(1, "created", "pending"),
             event(2, "updated", "in_progress", items=[ITEM | {"status": "in_progress"}]),
             event(3, "completed", "completed", items=[ITEM]),
             event(4, "canceled", "canceled"),
-        )
-    ]
-    assert [answer.code for answer in answers] == [202, 202, 202, 409]
-    await services.store.hints.make_due(Hint.PLAN, [(ID.lower(), services.clock())])
-    registrations = Registrations(services.store.registry)
-    await FanOut(
-        services.store,
-        services.config,
-        registrations,
-        services.clock,
-        services.log,
-        wake=lambda channel: None,
-    ).run()
+        ],
+        expect=207,
+    )
+    assert [answer["code"] for answer in answers] == [202, 202, 202, 409]
+    await plan()
     return Life(operator, source, target, await operator.partner("northwind"), made["id"])
 
 
@@ -227,3 +231,49 @@ async def test_the_activity_log_is_a_table_too(life: Life) -> None:
     wrong = "/v1/partners/contoso/activity?since=yesterday&limit=0"
     problem = await life.source.ask("GET", wrong, expect=422)
     assert {error["pointer"] for error in problem["errors"]} == {"/since", "/limit"}
+
+
+async def test_a_delivery_is_sent_again_under_the_same_id(life: Life) -> None:
+    path = f"/v1/partners/contoso/endpoints/{life.endpoint}/deliveries"
+    (one,) = (await life.source.ask("GET", f"{path}?type=transfer.created"))["data"]
+    again = await life.source.ask("POST", f"/v1/deliveries/{one['id']}/resend", expect=202)
+    assert (again["id"], again["status"]) == (one["id"], "pending")
+
+
+async def test_what_a_disabled_endpoint_is_owed_is_held_and_released(life: Life) -> None:
+    path = f"/v1/partners/contoso/endpoints/{life.endpoint}"
+    disabled = await life.source.ask("PATCH", path, {"state": "disabled"})
+    assert (disabled["state"], disabled["disabled_reason"]) == ("disabled", "requested")
+    held = (await life.source.ask("GET", f"{path}/deliveries"))["data"]
+    assert {(one["status"], one["held"]) for one in held} == {("pending", True)}
+    enabled = await life.source.ask("POST", f"{path}/enable")
+    assert (enabled["state"], enabled["disabled_reason"]) == ("enabled", None)
+    released = (await life.source.ask("GET", f"{path}/deliveries"))["data"]
+    assert {one["held"] for one in released} == {False}
+    log = (await life.source.ask("GET", "/v1/partners/contoso/activity?limit=2"))["data"]
+    assert [record["type"] for record in log] == ["endpoint.recovered", "endpoint.disabled"]
+
+
+async def test_a_replay_finds_the_deliveries_of_its_span(life: Life) -> None:
+    path = f"/v1/partners/contoso/endpoints/{life.endpoint}"
+    body = {"since": "2020-01-01T00:00:00Z", "event_types": ["transfer.created", "transfer.updated"]}
+    made = await life.source.ask("POST", f"{path}/replay", body, expect=202)
+    assert made["count"] == 2
+    shown = await life.source.ask("GET", f"{path}/replays/{made['id']}")
+    assert shown == made
+    await life.source.ask("GET", f"{path}/replays/rpl_absent", expect=404)
+    backwards, unknown = body | {"until": "2019-01-01T00:00:00Z"}, body | {"event_types": ["x"]}
+    for wrong in ({}, {"since": "soon"}, backwards, unknown):
+        await life.source.ask("POST", f"{path}/replay", wrong, expect=422)
+
+
+async def test_who_registers_late_is_told_what_was_kept(
+    services: Services, operator: Api, plan: Callable[[], Awaitable[None]]
+) -> None:
+    await operator.partner("contoso")
+    await operator.ask("POST", "/v1/events", event(1, "created", "pending"), expect=202)
+    await plan()
+    fabrikam = await operator.partner("fabrikam")
+    await plan()
+    feed = await fabrikam.ask("GET", "/v1/partners/fabrikam/events")
+    assert [item["id"] for item in feed["data"]] == ["evt-1"]
