@@ -37,3 +37,16 @@ class Api:
         await self.ask("PUT", f"/v1/partners/{name}", {"name": name.title()}, expect=201)
         made = await self.ask("POST", f"/v1/partners/{name}/tokens", expect=201)
         return self.of(made["token"])
+
+
+class Receiver:
+    """A partner's endpoint that answers `status` and keeps what came."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.came: list[tuple[dict[str, str], bytes]] = []
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.came.append((dict(request.headers), await request.read()))
+        return web.Response(status=self.status, text="planted-answer" if self.status != 204 else None)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from relay import __version__
 from relay.api import message, shapes
 from relay.api.problems import CONTENT_TYPE
 from relay.api.route import Access, Answer, Route
@@ -58,7 +58,7 @@ def document(routes: Iterable[Route], *, server: str | None = None) -> dict[str,
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, pointers)
     made: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": "Transfer relay", "version": _version(), "description": _ABOUT},
+        "info": {"title": "Transfer relay", "version": __version__, "description": _ABOUT},
         "paths": paths,
         "webhooks": {type_.value: _webhook(type_.value, message.ABOUT[type_], message.schema(type_),
                                            message.example(type_)) for type_ in EventType}
@@ -212,10 +212,3 @@ def _security(access: Access) -> list[dict[str, list[str]]]:
 
 def _name(model: type[BaseModel]) -> str:
     return model.__name__
-
-
-def _version() -> str:
-    try:
-        return version("transfer-relay")
-    except PackageNotFoundError:
-        return "0"

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from relay.data import templates_dir
 
@@ -41,12 +42,22 @@ async def stylesheet(request: web.Request) -> web.Response:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_folder()),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+    )
+    made.filters["code"] = _code
+    return made
+
+
+def _code(text: str) -> Markup:
+    """Text in which `backticks` mark code, as HTML."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
     )
 
 

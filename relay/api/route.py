@@ -106,6 +106,7 @@ def guarded(route: Route) -> Page:
             _allow(route, request, caller)
         response = await handler(Call(request, request.app[SERVICES], caller))
         response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
         return response
 
     return handle

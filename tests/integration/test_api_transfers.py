@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from relay.engine.engine import Engine
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
 from relay.services import Services
 from relay.store.hints import Hint
-from tests.calling import Api
+from tests.calling import Api, Receiver
 
 URL = "https://hooks.partner-webhooks.com/in"
 TARGETS_PERSON = "planted-actor@fabrikam.example"
@@ -277,3 +278,35 @@ async def test_who_registers_late_is_told_what_was_kept(
     await plan()
     feed = await fabrikam.ask("GET", "/v1/partners/fabrikam/events")
     assert [item["id"] for item in feed["data"]] == ["evt-1"]
+
+
+async def test_a_delivery_shows_each_attempt_with_the_very_bytes_sent(
+    services: Services, operator: Api, receiver: Receiver
+) -> None:
+    contoso = await operator.partner("contoso")
+    body = {"url": receiver.url, "headers": {"X-Api-Key": "planted-value"}}
+    made = await contoso.ask("POST", "/v1/partners/contoso/endpoints", body, expect=201)
+    receiver.status = 500
+    await operator.ask("POST", "/v1/events", event(1, "created", "pending"), expect=202)
+    engine = Engine(services)
+    await engine.sweep()
+    await engine.idle()
+    path = f"/v1/partners/contoso/endpoints/{made['id']}"
+    (one,) = (await contoso.ask("GET", f"{path}/deliveries?status=pending"))["data"]
+    assert (one["attempt_count"], one["last_outcome"]) == (1, "server_error")
+    assert one["next_attempt_at"] is not None
+    (attempt,) = (await contoso.ask("GET", f"/v1/deliveries/{one['id']}"))["attempts"]
+    ((headers, raw),) = receiver.came
+    assert attempt["request"]["body"] == raw.decode()
+    assert (attempt["request"]["method"], attempt["request"]["url"]) == ("POST", receiver.url)
+    assert attempt["request"]["headers"]["webhook-signature"] == headers["webhook-signature"]
+    assert (attempt["number"], attempt["outcome"], attempt["status"]) == (1, "server_error", 500)
+    assert attempt["duration_ms"] is not None
+    assert attempt["answer"]["body"] == "planted-answer"
+    assert "planted-value" not in str(attempt)
+    shown = await contoso.ask("GET", path)
+    assert shown["failing_since"] is not None
+    await engine.stop(1.0)
+    counted = await operator.ask("GET", "/metrics")
+    assert 'relay_attempts_total{channel="webhook",outcome="server_error"} 1' in counted
+    assert 'relay_events_total{status="accepted"} 1' in counted
