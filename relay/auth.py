@@ -130,9 +130,7 @@ class Authenticator:
         self._vault = vault
         self._operator = digest(operator_token).encode()
         self._tokens: _Recent[str, Token | None] = _Recent(registry.get_token, monotonic)
-        self._known: _Recent[None, dict[str, _Known]] = _Recent(
-            self._read_producers, monotonic
-        )
+        self._known: _Recent[None, dict[str, _Known]] = _Recent(self._read_producers, monotonic)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """Whose bearer token the `Authorization` header carries."""

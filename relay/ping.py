@@ -7,11 +7,11 @@ keys and carries the headers that the endpoint's deliveries would.
 from __future__ import annotations
 
 import orjson
-from relay.services import Services
 
 from relay.auth import random_text
 from relay.errors import VaultError
 from relay.model import PING, Attempt, Endpoint, Outcome
+from relay.services import Services
 from relay.signing import Ed25519Key, HmacKey, Key
 from relay.times import format_ms
 from relay.vault import Vault

@@ -32,6 +32,12 @@ class Api:
             assert response.status == expect, f"{method} {path}: {response.status} {text}"
             return await response.json(content_type=None) if "json" in response.content_type else text
 
+    async def status(self, method: str, path: str, json: object = None) -> int:
+        """The status alone."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._client.request(method, path, headers=headers, json=json) as response:
+            return response.status
+
     async def partner(self, name: str) -> Api:
         """Registers a partner and is its caller."""
         await self.ask("PUT", f"/v1/partners/{name}", {"name": name.title()}, expect=201)

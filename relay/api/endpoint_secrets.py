@@ -72,9 +72,7 @@ async def rotate(call: Call) -> web.Response:
     if changed is None:
         raise not_found("endpoint")
     return answer(
-        RotatedShape(
-            secret=secret, previous_expires_at=format_ms(end_ms) if body.overlap_seconds else None
-        )
+        RotatedShape(secret=secret, previous_expires_at=format_ms(end_ms) if body.overlap_seconds else None)
     )
 
 

@@ -71,9 +71,7 @@ def registry(client: Client) -> Registry:
 async def services(client: Client) -> AsyncIterator[Services]:
     """Services over the test's own keys. E-mail is not sent here: nothing in these tests reaches it."""
     policy = Policy.of(["127.0.0.0/8"], allow_http=True)
-    session = open_session(
-        policy, connect_timeout_s=5.0, total_timeout_s=10.0, keepalive_s=5.0, limit=20
-    )
+    session = open_session(policy, connect_timeout_s=5.0, total_timeout_s=10.0, keepalive_s=5.0, limit=20)
     config = load(
         None,
         {

@@ -24,9 +24,7 @@ def partner(name: str, at: int = 1) -> Partner:
 
 
 def endpoint(id_: str, owner: str = "contoso", at: int = 1) -> Endpoint:
-    return Endpoint(
-        id=id_, partner=owner, url="https://a.example/", created_at_ms=at, updated_at_ms=at
-    )
+    return Endpoint(id=id_, partner=owner, url="https://a.example/", created_at_ms=at, updated_at_ms=at)
 
 
 async def test_a_partner_is_found_in_any_case_and_shown_as_first_given(registry: Registry) -> None:

@@ -8,7 +8,9 @@ from relay.auth import digest, new_token, token_id
 from relay.model import TokenHolder
 
 
-@pytest.mark.parametrize(("holder", "prefix"), [("producer", "rlr_"), ("partner", "rlp_"), ("operator", "rlo_")])
+@pytest.mark.parametrize(
+    ("holder", "prefix"), [("producer", "rlr_"), ("partner", "rlp_"), ("operator", "rlo_")]
+)
 def test_the_prefix_says_whose_it_is(holder: str, prefix: str) -> None:
     stored, text = new_token(TokenHolder(holder), "x", 1)
     assert text.startswith(prefix)
