@@ -26,7 +26,7 @@ from relay.record import Recorder
 from relay.store import Store
 from relay.store.records import Refusal
 from relay.store.transfers import Acceptance, Accepted, Held, Known
-from relay.times import to_ms, to_datetime
+from relay.times import to_datetime, to_ms
 from relay.vault import Vault
 
 _TRIES = 64

@@ -1,0 +1,48 @@
+# `make` lists what there is. Nothing needs to be installed first but Python 3.11 or newer with venv.
+PYTHON ?= python3
+BIN := .venv/bin
+T ?= tests
+N ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint fix types bench preview lock
+
+help: ## list these
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: .venv/.made ## make .venv from the lock, with hashes, when it changed
+
+# The stamp is touched last, so that an interrupted setup is done again.
+.venv/.made: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { command -v apt-get >/dev/null && apt-get update && apt-get install -y python3-venv && rm -rf .venv && $(PYTHON) -m venv .venv; }
+	$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## everything in one terminal, with partners and transfers to watch (ARGS=… for more)
+	@exec $(BIN)/relay up --demo $(ARGS)
+
+test: setup ## the whole suite (T=tests/unit for a part, N=4 for more processes)
+	$(BIN)/pytest -n $(N) $(T)
+
+check: lint types test ## what must pass before a push
+
+lint: setup ## ruff
+	$(BIN)/ruff check .
+
+fix: setup ## ruff, mending what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+bench: setup ## how fast: the bare server, the bare client and the relay, with their ratios
+	$(BIN)/python -m bench
+
+preview: setup ## every e-mail in every language, into ./preview
+	$(BIN)/relay preview preview
+
+lock: ## resolve the dependencies again, with hashes (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --no-header -q -o requirements.lock pyproject.toml
