@@ -1,4 +1,4 @@
-"""What goes wrong on our side, by type.
+"""What goes wrong on our side, and what should the caller do?
 
 A partner's fault is a value (`relay.model.Outcome`); these are ours, and each class says in its
 docstring what the caller should do.

@@ -17,11 +17,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from relay.model import Event, check_event
+from relay.model import MOVES_TO, Event, EventType, Kind
 
 MOST_EVENTS = 500
 _MOST_DEPTH = 32
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
+_STATUS_OF = {type_.value: status.value for type_, status in MOVES_TO.items()}
 _PLAIN = {
     "missing": "required",
     "extra_forbidden": "not known here",
@@ -94,11 +95,51 @@ def parse(value: Any) -> Parsed:
     try:
         event = Event.model_validate(value)
     except ValidationError as error:
-        raise Invalid(problems_of(error)) from None
-    found = check_event(event)
-    if found:
-        raise Invalid([Problem(pointer, detail) for pointer, detail in found])
+        found = problems_of(error)
+        told = {problem.pointer for problem in found}
+        raise Invalid(found + [one for one in _across(value) if one.pointer not in told]) from None
+    if across := _across(value):
+        raise Invalid(across)
     return Parsed(event, value)
+
+
+def _across(value: dict[str, Any]) -> list[Problem]:
+    """What the rules that span fields find wrong. They read the raw value, so that they are told together
+    with the problems of single fields; what is missing or of a wrong type breaks no rule here."""
+    found: list[Problem] = []
+    transfer = _object(value, "transfer")
+    kind, type_, status = transfer.get("kind"), value.get("type"), transfer.get("status")
+    wanted = _STATUS_OF.get(type_) if isinstance(type_, str) else None
+    if type_ == EventType.STALLED.value:
+        found.append(Problem("/type", "transfer.stalled is derived by the relay; producers do not post it"))
+    elif wanted is not None and isinstance(status, str) and status != wanted:
+        detail = f"{type_} moves a transfer to {wanted}; make type and status agree"
+        found.append(Problem("/transfer/status", detail))
+    source, target = (_object(transfer, name).get("id") for name in ("source", "target"))
+    if isinstance(source, str) and isinstance(target, str) and source.casefold() == target.casefold():
+        found.append(Problem("/transfer/target/id", "source and target must be two different parties"))
+    if kind == Kind.SUBSCRIPTION.value:
+        customer = transfer.get("customer")
+        if customer is None:
+            detail = "a subscription transfer needs its customer, with id and name"
+            found.append(Problem("/transfer/customer", detail))
+        elif isinstance(customer, dict):
+            found += [
+                Problem(f"/transfer/customer/{name}", "required of a subscription transfer")
+                for name in ("id", "name")
+                if customer.get(name) is None
+            ]
+    elif kind == Kind.SIM.value:
+        if type_ == EventType.EXPIRED.value:
+            found.append(Problem("/type", "a sim transfer does not expire"))
+        if transfer.get("product_types"):
+            found.append(Problem("/transfer/product_types", "a sim transfer has none; leave it out"))
+    return found
+
+
+def _object(value: dict[str, Any], name: str) -> dict[str, Any]:
+    inner = value.get(name)
+    return inner if isinstance(inner, dict) else {}
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
@@ -137,4 +178,8 @@ def _refuse_duplicates(raw: bytes) -> None:
             raise Invalid([Problem("", f"the name {json.dumps(name)} stands twice in one object") for name in twice])
         return dict(pairs)
 
-    json.loads(raw, object_pairs_hook=unique)
+    try:
+        json.loads(raw, object_pairs_hook=unique)
+    except RecursionError:
+        # Only under a name that stands twice: of what is kept, the depth is checked already.
+        raise Invalid([Problem("", f"nested deeper than {_MOST_DEPTH} levels")]) from None

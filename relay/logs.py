@@ -33,7 +33,7 @@ def open_log(settings: Log) -> FilteringBoundLogger:
         ]
         factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        chain = [*shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        chain = [*shared, _console()]
         factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=chain,
@@ -45,6 +45,13 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
     log: FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # The plain traceback: the rich one prints local variables, and those may be secrets.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _dumps(value: Any, **_: Any) -> bytes:

@@ -12,155 +12,28 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from relay.closed import (
+    MOVES_TO,
+    PING,
+    Audience,
+    CancelReason,
+    Channel,
+    DeliveryStatus,
+    EndpointState,
+    EventType,
+    Kind,
+    Outcome,
+    ProductType,
+    SkipReason,
+    Status,
+    TokenHolder,
+)
 from relay.times import to_ns
-
-# --- closed lists -------------------------------------------------------------------------------
-
-
-class Kind(StrEnum):
-    """What moves."""
-
-    SUBSCRIPTION = "subscription"
-    SIM = "sim"
-
-
-class Status(StrEnum):
-    """Where a transfer stands."""
-
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    PARTIALLY_COMPLETED = "partially_completed"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    CANCELED = "canceled"
-
-
-class EventType(StrEnum):
-    """A state change of a transfer; `STALLED` is derived by the relay and moves nothing."""
-
-    CREATED = "transfer.created"
-    UPDATED = "transfer.updated"
-    COMPLETED = "transfer.completed"
-    PARTIALLY_COMPLETED = "transfer.partially_completed"
-    FAILED = "transfer.failed"
-    EXPIRED = "transfer.expired"
-    CANCELED = "transfer.canceled"
-    STALLED = "transfer.stalled"
-
-
-MOVES_TO: dict[EventType, Status] = {
-    EventType.CREATED: Status.PENDING,
-    EventType.UPDATED: Status.IN_PROGRESS,
-    EventType.COMPLETED: Status.COMPLETED,
-    EventType.PARTIALLY_COMPLETED: Status.PARTIALLY_COMPLETED,
-    EventType.FAILED: Status.FAILED,
-    EventType.EXPIRED: Status.EXPIRED,
-    EventType.CANCELED: Status.CANCELED,
-}
-"""The status each type moves a transfer to (contract, section 2)."""
-
-PING = "relay.ping"
-"""The type of the message that `POST …/endpoints/{endpoint}/test` sends; not a transfer event."""
-
-
-class Audience(StrEnum):
-    """Who is told, by their role in the transfer."""
-
-    SOURCE = "source"
-    TARGET = "target"
-    CUSTOMER = "customer"
-    RESELLER = "reseller"
-
-
-class Channel(StrEnum):
-    """How somebody is told."""
-
-    WEBHOOK = "webhook"
-    EMAIL = "email"
-    ACTIVITY = "activity"
-
-
-class DeliveryStatus(StrEnum):
-    """The life of a delivery; every status but `PENDING` is settled."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    EXHAUSTED = "exhausted"
-    CANCELED = "canceled"
-
-
-class Outcome(StrEnum):
-    """Why an attempt ended as it did. The first group is a webhook's, the second an e-mail's."""
-
-    ACCEPTED = "accepted"  # 2xx, or 250 after the final dot
-    REJECTED = "rejected"  # any other 4xx
-    GONE = "gone"  # 410
-    THROTTLED = "throttled"  # 429
-    UNAVAILABLE = "unavailable"  # 503
-    SERVER_ERROR = "server_error"  # any other 5xx
-    REDIRECTED = "redirected"  # 3xx, never followed
-    CONNECTION_REFUSED = "connection_refused"
-    CONNECTION_LOST = "connection_lost"  # closed or reset before a status arrived
-    DNS_FAILED = "dns_failed"
-    TLS_FAILED = "tls_failed"
-    TIMED_OUT = "timed_out"
-    BLOCKED = "blocked"  # the address is not one the relay may dial
-    PROTOCOL_ERROR = "protocol_error"  # an answer that is not HTTP, or not SMTP
-    UNSENDABLE = "unsendable"  # nothing was sent: secret, header or template unusable
-
-    DEFERRED = "deferred"  # SMTP 4xx
-    BOUNCED = "bounced"  # SMTP 5xx: this mailbox does not exist or does not accept mail
-    REFUSED = "refused"  # SMTP 5xx: this message is not wanted
-    AMBIGUOUS = "ambiguous"  # lost after the final dot: it may have been accepted
-    TRANSPORT_DOWN = "transport_down"  # the relay's own mail server: its fault, no attempt is spent
-    ADDRESS_UNSUPPORTED = "address_unsupported"  # the server does not take such an address (no SMTPUTF8)
-
-
-class SkipReason(StrEnum):
-    """Why somebody who might have been told was not."""
-
-    POLICY = "policy"  # the [notify] row does not tell this audience by this channel
-    PARTNER_UNKNOWN = "partner_unknown"
-    NO_ENDPOINT = "no_endpoint"
-    NO_ADMIN_AGENT = "no_admin_agent"
-    NO_CONTACT = "no_contact"
-    NO_RESELLER = "no_reseller"
-    TYPE_NOT_SUBSCRIBED = "type_not_subscribed"
-    FILTERED = "filtered"
-    LATE = "late"
-    REPEAT = "repeat"
-    DERIVED = "derived"
-    DUPLICATE_ADDRESS = "duplicate_address"  # the same mailbox is already told of this event
-    SUPPRESSED = "suppressed"
-    NO_SUCH_EVENT = "no_such_event"
-
-
-class CancelReason(StrEnum):
-    """Why a pending delivery was canceled instead of sent."""
-
-    ENDPOINT_REMOVED = "endpoint_removed"
-    RECIPIENT_REMOVED = "recipient_removed"
-    PARTNER_REMOVED = "partner_removed"
-    TYPE_NOT_SUBSCRIBED = "type_not_subscribed"
-    SUPPRESSED = "suppressed"
-    TRANSFER_ENDED = "transfer_ended"
-
-
-class ProductType(StrEnum):
-    """What a subscription transfer may be limited to; none named means all."""
-
-    ONLINE_SERVICES_NCE = "online_services_nce"
-    AZURE_SUBSCRIPTION = "azure_subscription"
-    AZURE_RESERVATION = "azure_reservation"
-    AZURE_SAVINGS_PLAN = "azure_savings_plan"
-
 
 # --- field types ----------------------------------------------------------------------------------
 
@@ -180,12 +53,20 @@ def _mailbox(text: str) -> str:
     return text
 
 
+def _day(value: object) -> object:
+    """Only what is written as a date: left alone, pydantic also reads numbers and times as days."""
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise PydanticCustomError("day", "give a date, such as 2026-12-01")
+
+
 def _web_link(text: str) -> str:
     if not re.match(r"https?://[^\s/]", text, re.ASCII) or _CONTROL.search(text):
         raise PydanticCustomError("url", "give an absolute https link")
     return text
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\s]")
 _ADDRESS = re.compile(r"[^-\x00-\x20\x7f()<>\[\],;:\\\"@%!][^\x00-\x20\x7f()<>\[\],;:\\\"@%!]{0,63}@[^-.\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/][^\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/]{0,252}")
 
@@ -295,7 +176,7 @@ class Transfer(_Noun):
     acceptance_url: Annotated[
         str, StringConstraints(max_length=2048), AfterValidator(_web_link)
     ] | None = None
-    effective_on: Annotated[date, Field(strict=False)] | None = None
+    effective_on: Annotated[date, Field(strict=False), BeforeValidator(_day)] | None = None
 
 
 class Event(_Noun):
@@ -355,13 +236,6 @@ class EndpointFilter(_Stored):
     customer: Identifier | None = None
 
 
-class EndpointState(StrEnum):
-    """Whether an endpoint is sent to."""
-
-    ENABLED = "enabled"
-    DISABLED = "disabled"
-
-
 class Secret(_Stored):
     """A signing secret, sealed (see relay.vault). `expires_at_ms` is set on the previous ones."""
 
@@ -405,14 +279,6 @@ class Producer(_Stored):
     secrets: tuple[Secret, ...] = ()
     all_transfers: bool = False
     created_at_ms: int
-
-
-class TokenHolder(StrEnum):
-    """What kind of caller a bearer token names."""
-
-    OPERATOR = "operator"
-    PRODUCER = "producer"
-    PARTNER = "partner"
 
 
 class Token(_Stored):
@@ -492,28 +358,45 @@ class Skip(_Stored):
     email: str | None = None
 
 
-def check_event(event: Event) -> list[tuple[str, str]]:
-    """The rules that span fields, as (JSON pointer, what to do about it); none when the event is sound."""
-    found: list[tuple[str, str]] = []
-    transfer = event.transfer
-    if event.type is EventType.STALLED:
-        found.append(("/type", "transfer.stalled is derived by the relay; producers do not post it"))
-    elif (wanted := MOVES_TO[event.type]) is not transfer.status:
-        found.append(("/transfer/status", f"{event.type} moves a transfer to {wanted}; make type and status agree"))
-    if transfer.source.id.casefold() == transfer.target.id.casefold():
-        found.append(("/transfer/target/id", "source and target must be two different parties"))
-    if transfer.kind is Kind.SUBSCRIPTION:
-        if transfer.customer is None:
-            found.append(("/transfer/customer", "a subscription transfer needs its customer, with id and name"))
-        else:
-            for field in ("id", "name"):
-                if getattr(transfer.customer, field) is None:
-                    found.append((f"/transfer/customer/{field}", "required of a subscription transfer"))
-    else:
-        if event.type is EventType.EXPIRED:
-            found.append(("/type", "a sim transfer does not expire"))
-        if transfer.product_types:
-            found.append(("/transfer/product_types", "a sim transfer has none; leave it out"))
-    return found
-
-
+__all__ = [
+    "MOVES_TO",
+    "PING",
+    "Actor",
+    "AdminAgent",
+    "Attempt",
+    "Audience",
+    "CancelReason",
+    "Channel",
+    "Contact",
+    "Customer",
+    "Delivery",
+    "DeliveryStatus",
+    "Endpoint",
+    "EndpointFilter",
+    "EndpointState",
+    "Event",
+    "EventId",
+    "EventType",
+    "Identifier",
+    "Item",
+    "ItemError",
+    "Kind",
+    "Locale",
+    "Mailbox",
+    "Outcome",
+    "Partner",
+    "Party",
+    "Producer",
+    "ProductType",
+    "Recipient",
+    "Reseller",
+    "Secret",
+    "Skip",
+    "SkipReason",
+    "Status",
+    "Text",
+    "Timestamp",
+    "Token",
+    "TokenHolder",
+    "Transfer",
+]

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
@@ -32,10 +33,10 @@ def from_bytes(raw: bytes) -> dict[str, Any]:
 
 def open_pool(url: str) -> ArqRedis:
     """arq's own connection, with JSON in place of its pickle."""
-    pool: ArqRedis = ArqRedis.from_url(
+    pool = ConnectionPool.from_url(
         url, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True, health_check_interval=30
     )
-    return pool
+    return ArqRedis(pool_or_conn=pool, job_serializer=to_bytes, job_deserializer=from_bytes)
 
 
 class Nudge:

@@ -190,6 +190,8 @@ def _after(parsed: Parsed, caller: Caller, held: Held | None, verdict: Verdict, 
         current=sequence if applied or held is None else held.current,
         source=transfer.source.id.casefold() if applied or held is None else held.source,
         target=transfer.target.id.casefold() if applied or held is None else held.target,
+        source_id=_first_given(transfer.source.id, held.source_id if held is not None else None),
+        target_id=_first_given(transfer.target.id, held.target_id if held is not None else None),
         customer=customer or ("" if held is None else held.customer),
         created_ms=to_ms(to_datetime(transfer.created_at)) if held is None else held.created_ms,
         updated_ms=now,
@@ -197,6 +199,11 @@ def _after(parsed: Parsed, caller: Caller, held: Held | None, verdict: Verdict, 
         derived=standing.derived,
         before=standing.before,
     )
+
+
+def _first_given(id_: str, before: str | None) -> str:
+    """An id in the spelling that it was first given in."""
+    return before if before is not None and before.casefold() == id_.casefold() else id_
 
 
 def _owns(caller: Caller, held: Held | None) -> bool:

@@ -1,4 +1,6 @@
-"""What happened, once: one canonical log line and one count for each thing.
+"""What happened?
+
+Said once: one canonical log line and one count for each thing.
 
 Every name of a log event and of a log field is here, and no value of any is a secret: ids, types,
 outcomes, numbers. Metrics go to the store's counters, so that any process can answer for all.
@@ -58,6 +60,7 @@ class Recorder:
         """A delivery came to its end."""
         channel = delivery.recipient.channel
         self._counters.add(f"relay_deliveries_settled_total|channel={channel}|status={status}")
+        self._counters.owe(channel, -1)
         if status != "delivered":
             self._log.warning(
                 "delivery." + status, delivery=delivery.id, transfer=delivery.transfer, reason=reason

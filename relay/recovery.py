@@ -29,6 +29,7 @@ _REPLAY_KEPT_S = 7 * 86_400
 async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
     """Open one delivery again: 'reopened', 'pending' (it is due now anyway) or 'absent'."""
     ((word, due),) = await services.store.queues.reopen([delivery_id], now_ms)
+    _owe(services, delivery_id, int(word == "reopened"))
     await _wake(services, recipient_of(delivery_id), due)
     return word
 
@@ -113,6 +114,7 @@ async def replay(
         if len(ids) < _CHUNK:
             break
         start += len(ids)
+    _owe(services, endpoint.id, reopened)
     await _wake(services, endpoint.id, due)
     made = Replay(
         id=replay_id,
@@ -156,6 +158,10 @@ async def registered(services: Services, partner: str) -> None:
     await store.ledger.no_longer_waiting(partner, over)
     if len(over) < len(waiting):
         services.nudge_fan_out()
+
+
+def _owe(services: Services, recipient: str, by: int) -> None:
+    services.store.counters.owe(channel_of(recipient.removeprefix("dlv_")).value, by)
 
 
 async def _wake(services: Services, recipient: str, due_ms: int | None) -> None:

@@ -16,6 +16,8 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_LAST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 @lru_cache(maxsize=8192)
@@ -28,10 +30,12 @@ def to_ns(text: str) -> int:
     moment = datetime(
         int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC
     )
-    seconds = int((moment - _EPOCH).total_seconds())
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
     if not zulu:
         offset = int(off_h) * 3600 + int(off_m) * 60
         seconds += -offset if sign == "+" else offset
+        if not _FIRST_S <= seconds <= _LAST_S:
+            raise ValueError("give a time between the years 1 and 9999 of UTC")
     return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 

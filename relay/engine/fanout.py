@@ -83,7 +83,10 @@ class FanOut:
         parsed: list[tuple[str, Held, Unplanned, Event]] = []
         for key, (held, unplanned) in zip(keys, inboxes, strict=True):
             if held is not None:
-                parsed += [(key, held, one, Event.model_validate_json(one.body)) for one in unplanned]
+                parsed += [
+                    (key, held, one, _as_first_given(Event.model_validate_json(one.body), held))
+                    for one in unplanned
+                ]
         parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
         registered = await self._registrations.fresh(parties)
         jobs = [self._plan(*one, registered) for one in parsed]
@@ -148,6 +151,9 @@ class FanOut:
         for job, reply in zip(new, replies, strict=True):
             if reply:
                 job.stored = orjson.loads(reply)
+            else:
+                for made in job.stored["deliveries"]:
+                    self._store.counters.owe(made["recipient"]["channel"], 1)
 
     async def _carry_out(
         self, jobs: Sequence[_Job], registered: dict[str, Registered]
@@ -219,6 +225,21 @@ class FanOut:
                 for claim, (_, unplanned) in zip(claims, inboxes, strict=True)
             ],
         )
+
+
+def _as_first_given(event: Event, held: Held) -> Event:
+    """The event with its ids in the spelling that they were first given in."""
+    transfer = event.transfer
+    changed: dict[str, Any] = {}
+    if transfer.id != held.id:
+        changed["id"] = held.id
+    for name, first in (("source", held.source_id), ("target", held.target_id)):
+        party = getattr(transfer, name)
+        if party.id != first and party.id.casefold() == first.casefold():
+            changed[name] = party.model_copy(update={"id": first})
+    if not changed:
+        return event
+    return event.model_copy(update={"transfer": transfer.model_copy(update=changed)})
 
 
 def _stored(made: Plan) -> dict[str, Any]:

@@ -135,8 +135,8 @@ class Watch:
         )
         body = notice.body()
         # No transfer's id can hold a space, so a notice's body has a slot of its own among them.
-        key = f"notice {incident}"
-        await self._store.transfers.keep_body(key, 1, Audience.SOURCE, body)
+        key = f"notice {endpoint.id}"
+        await self._store.transfers.keep_body(key, now_ms, Audience.SOURCE, body)
         made = [
             _notice(type, incident, key, partner, agent.email, agent.name, locale, now_ms)
             for agent in partner.admin_agents
@@ -153,7 +153,7 @@ class Watch:
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
         if made:
             entries = [
-                Entry(d.recipient.id, d.id, d.model_dump_json(exclude_none=True).encode(), "", 1, now_ms)
+                Entry(d.recipient.id, d.id, d.model_dump_json(exclude_none=True).encode(), "", now_ms, now_ms)
                 for d in made
             ]
             await self._store.client.batch([self._store.queues.enqueuing(entries)])
@@ -186,7 +186,7 @@ def _notice(
         type=type,
         transfer="",
         transfer_key=key,
-        sequence=1,
+        sequence=now_ms,
         created_at_ms=now_ms,
         recipient=to,
     )

@@ -34,6 +34,10 @@ class Counters:
         self._noted[f"{name}:count"] += 1
         self._noted[f"{name}:us"] += int(seconds * 1_000_000)
 
+    def owe(self, channel: str, by: int) -> None:
+        """Note that so many more (or fewer) deliveries of a channel are pending."""
+        self._noted[f"relay_deliveries_pending|channel={channel}"] += by
+
     async def flush(self) -> None:
         """Write the notes; those of a write that failed are kept for the next."""
         if not self._noted:

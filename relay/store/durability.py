@@ -5,6 +5,8 @@ Asked before a process serves or works. A managed service may hide CONFIG; then 
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis.exceptions import ResponseError
 
 from relay.store.client import Client, translating
@@ -20,7 +22,8 @@ async def durability_problems(client: Client) -> list[str]:
     """One sentence for each setting that would lose data, with the cure; none when all is well."""
     with translating():
         try:
-            found = await client.redis.config_get(*list(_WANTED))
+            names: list[Any] = list(_WANTED)
+            found = await client.redis.config_get(*names)
         except ResponseError:
             return await _from_info(client)
     return [

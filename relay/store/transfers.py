@@ -9,7 +9,7 @@ inbox of sequences that nobody has planned yet. An event id is claimed under `e:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -42,6 +42,8 @@ class Held:
     current: int
     source: str
     target: str
+    source_id: str
+    target_id: str
     customer: str
     created_ms: int
     updated_ms: int
@@ -55,13 +57,14 @@ class Held:
         return Standing(self.kind, self.status, self.moved_ns, self.derived, self.before)
 
     def to_json(self) -> bytes:
-        """As stored."""
-        return orjson.dumps(self)
+        """As stored. Nanoseconds go as text: those of the year 2600 do not fit in 64 bits."""
+        return orjson.dumps({**asdict(self), "moved_ns": str(self.moved_ns)})
 
     @classmethod
     def from_json(cls, raw: bytes) -> Held:
         """Back from the store."""
         known = orjson.loads(raw)
+        known["moved_ns"] = int(known["moved_ns"])
         known["kind"] = Kind(known["kind"])
         known["status"] = Status(known["status"])
         if known["before"] is not None:
@@ -214,12 +217,12 @@ class Transfers:
     async def get(self, key: str) -> TransferRecord | None:
         """The whole record of one transfer, by its casefolded id."""
         (flat,) = await self._client.run(self._whole, [(f"t:{key}", "")])
-        return _record(key, flat) if flat else None
+        return next(iter(_records([key], [flat])), None)
 
     async def several(self, keys: Sequence[str]) -> list[TransferRecord]:
         """The records of several transfers; absent ones are left out."""
         replies = await self._client.run(self._whole, [(f"t:{key}", "") for key in keys])
-        return [_record(key, flat) for key, flat in zip(keys, replies, strict=True) if flat]
+        return _records(keys, replies)
 
 
 def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
@@ -242,8 +245,17 @@ def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
     return found
 
 
-def _record(key: str, flat: Sequence[bytes]) -> TransferRecord:
-    fields = {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
+def _records(keys: Sequence[str], replies: Sequence[Sequence[bytes]]) -> list[TransferRecord]:
+    found = []
+    for key, flat in zip(keys, replies, strict=True):
+        fields = {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
+        # What a message of the relay's own shows is kept under such a key too, and is no transfer.
+        if "s" in fields:
+            found.append(_record(key, fields))
+    return found
+
+
+def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
     held = Held.from_json(fields["s"])
     timeline = [_entry(fields, n) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
     refusals = [_refusal(raw) for name, raw in fields.items() if name.startswith("r:")]
@@ -267,17 +279,18 @@ def _record(key: str, flat: Sequence[bytes]) -> TransferRecord:
 
 def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
     known = orjson.loads(fields[f"i:{sequence}"])
-    deliveries: list[PlannedDelivery] = []
+    # Who is told afterwards may be planned twice: a SIM target's root user is told before its partner is known.
+    deliveries: dict[str, PlannedDelivery] = {}
     skips: list[Skip] = []
     for name in [f"p:{sequence}", *(f"p:{sequence}~{a.value}" for a in Audience)]:
         if name in fields:
             plan = orjson.loads(fields[name])
-            deliveries += [PlannedDelivery(**shown(d)) for d in plan["deliveries"]]
+            deliveries |= {d["id"]: PlannedDelivery(**shown(d)) for d in plan["deliveries"]}
             skips += [Skip.model_validate(s) for s in plan["skips"]]
     known["type"] = EventType(known["type"])
     del known["link"]
     return TimelineEntry(
-        **known, planned=f"p:{sequence}" in fields, deliveries=deliveries, skips=skips
+        **known, planned=f"p:{sequence}" in fields, deliveries=list(deliveries.values()), skips=skips
     )
 
 
