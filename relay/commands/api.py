@@ -1,0 +1,169 @@
+"""How does a command ask the API?
+
+One request at a time, with what is needed said by options or by the environment, and the answer shown as
+a table for a person or as JSON for a program.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_TIMEOUT_S = 60.0
+
+
+class Refused(click.ClickException):
+    """The API refused; the message has all it said."""
+
+    def __init__(self, status: int, problem: Any) -> None:
+        lines = [f"{status}: {problem.get('detail') or problem.get('title')}"] if problem else [str(status)]
+        for fault in (problem or {}).get("errors", ()):
+            lines.append(f"  {fault['pointer'] or '(the whole body)'}: {fault['detail']}")
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer: its status and its JSON, None where there is none."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API at `url`, as the holder of `token`; `as_json` says how answers are shown."""
+
+    url: str
+    token: str
+    as_json: bool = False
+
+    def ask(self, method: str, *path: str, body: object = None, **query: object) -> Any:
+        """The JSON of an answer below 400. Raises click's exceptions."""
+        text = "/".join(quote(part, safe="") for part in path)
+        asked = {name: value for name, value in query.items() if value is not None}
+        data = None if body is None else json.dumps(body).encode()
+        said = self.send(method, f"/v1/{text}" + (f"?{urlencode(asked)}" if asked else ""), data)
+        if said.status >= 400:
+            raise Refused(said.status, said.body)
+        return said.body
+
+    def send(self, method: str, path: str, data: bytes | None) -> Said:
+        """Whatever was answered."""
+        request = urllib.request.Request(  # noqa: S310 - `connected` lets only http and https through
+            self.url.rstrip("/") + path,
+            data=data,
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with _opener(self.url).open(request, timeout=_TIMEOUT_S) as answer:
+                return Said(answer.status, _json(answer.read()))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Said(error.code, _json(error.read()))
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise click.ClickException(
+                f"{self.url} does not answer ({reason}); is the relay running?"
+            ) from None
+
+    def every(self, *path: str, **query: object) -> list[Any]:
+        """All entries of a list, page by page."""
+        found: list[Any] = []
+        after: object = None
+        while True:
+            page = self.ask("GET", *path, limit=500, after=after, **query)
+            found += page["data"]
+            after = page["next"]
+            if after is None:
+                return found
+
+    def show(self, value: Any, columns: Sequence[str] = ()) -> None:
+        """Print an answer: a table of `columns` for a list, name and value for an object."""
+        if self.as_json:
+            click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        elif isinstance(value, list):
+            _table(columns, ([entry.get(name) for name in columns] for entry in value))
+        elif value is None:
+            click.echo("Done.")
+        else:
+            for name, content in value.items():
+                click.echo(f"{name + ':':<22} {_text(content)}")
+
+
+def connected(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--url`, `--token` and `--json`, and an `Api` as its first argument."""
+
+    @click.option(
+        "--url", envvar="RELAY_URL", default=DEFAULT_URL, show_default=True, help="Where the relay is."
+    )
+    @click.option(
+        "--token",
+        envvar=["RELAY_TOKEN", "RELAY_OPERATOR_TOKEN"],
+        help="Your token; also RELAY_TOKEN or RELAY_OPERATOR_TOKEN.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, url: str, token: str | None, as_json: bool, **options: Any) -> Any:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise click.UsageError("--url: give an address that begins with http:// or https://")
+        if not token:
+            raise click.UsageError("give --token, or set RELAY_TOKEN or RELAY_OPERATOR_TOKEN")
+        return command(Api(url, token, as_json), *args, **options)
+
+    return wrapped
+
+
+def given(**values: object) -> dict[str, object]:
+    """The values that were given: what is None or empty is left out."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    # A proxy of the environment knows nothing of this machine's own addresses.
+    own = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    proxies: Mapping[str, str] | None = {} if own else None
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler(None if proxies is None else dict(proxies))
+    )
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return {"detail": raw[:500].decode("utf-8", "replace")}
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row))
+    Console(soft_wrap=False).print(table)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(_text(one) for one in value) or "–"
+        case dict():
+            return " ".join(f"{key}={_text(one)}" for key, one in value.items() if one is not None) or "–"
+    return str(value)

@@ -1,0 +1,75 @@
+"""What would keep the relay from running as it should?
+
+Everything is looked at and everything that is wrong is said, so that one run is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from relay.commands.processes import config_option
+from relay.config import Config, load, missing_secrets
+from relay.data import templates_dir
+from relay.errors import ConfigError, StoreError
+from relay.mail.compose import Composer
+from relay.mail.send import Mailer
+from relay.services import connect
+from relay.store.durability import durability_problems
+
+
+@click.command("check")
+@config_option
+def check_command(config: Path | None) -> None:
+    """Say all that is wrong with the configuration, the secrets, the database and the mail server."""
+    try:
+        loaded = load(config, os.environ)
+    except ConfigError as error:
+        # Without settings there is no telling which database and mail server are meant.
+        problems = error.problems
+    else:
+        problems = asyncio.run(_problems(loaded))
+    for problem in problems:
+        click.echo(f"✗ {problem}", err=True)
+    if problems:
+        raise SystemExit(1)
+    click.echo("Configuration, secrets, database and mail server are fine.")
+
+
+async def _problems(config: Config) -> list[str]:
+    problems = missing_secrets(config)
+    problems += await _database(config)
+    try:
+        Composer(config.mail, templates_dir())
+    except ConfigError as error:
+        problems += error.problems
+    if config.mail.url:
+        problems += await _mail(config)
+    else:
+        problems.append("mail.url: not set, so e-mail waits; give RELAY_MAIL__URL=smtp://user:pass@host:port")
+    return problems
+
+
+async def _mail(config: Config) -> list[str]:
+    try:
+        mailer = Mailer(config.mail)
+    except ConfigError as error:
+        return error.problems
+    try:
+        return await mailer.probe()
+    finally:
+        await mailer.close()
+
+
+async def _database(config: Config) -> list[str]:
+    client = connect(config)
+    try:
+        await client.plain.ping()
+        return await durability_problems(client)
+    except StoreError as error:
+        return [f"database: {error}; check RELAY_STORE__URL"]
+    finally:
+        await client.close()

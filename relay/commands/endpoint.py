@@ -1,0 +1,157 @@
+"""Where is a partner told, and how is that going?"""
+
+from __future__ import annotations
+
+import click
+
+from relay.commands.api import Api, connected, given
+
+_COLUMNS = ("id", "state", "url", "event_types", "description", "failing_since")
+
+
+@click.group("endpoint")
+def endpoint_command() -> None:
+    """Where partners are told."""
+
+
+@endpoint_command.command("list")
+@click.argument("partner")
+@connected
+def list_(api: Api, partner: str) -> None:
+    """List a partner's endpoints."""
+    api.show(api.every("partners", partner, "endpoints"), _COLUMNS)
+
+
+@endpoint_command.command("add")
+@click.argument("partner")
+@click.argument("address")
+@click.option("--type", "types", multiple=True, help="Only events of this type; repeat it for more.")
+@click.option("--description")
+@click.option("--ordering", type=click.Choice(["transfer", "none"]))
+@click.option("--rate-limit", type=int, help="Requests a minute.")
+@click.option("--header", "headers", multiple=True, help='A header to send along: "Name: value".')
+@click.option("--verify", is_flag=True, help="Register it only if it answers a signed ping.")
+@connected
+def add(
+    api: Api,
+    partner: str,
+    address: str,
+    types: tuple[str, ...],
+    description: str | None,
+    ordering: str | None,
+    rate_limit: int | None,
+    headers: tuple[str, ...],
+    verify: bool,
+) -> None:
+    """Register the URL ADDRESS; its signing secret is answered."""
+    body = given(
+        url=address, event_types=types, description=description, ordering=ordering, rate_limit=rate_limit
+    )
+    if headers:
+        body["headers"] = dict(_header(text) for text in headers)
+    if verify:
+        body["verify"] = True
+    api.show(api.ask("POST", "partners", partner, "endpoints", body=body))
+
+
+@endpoint_command.command("show")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def show(api: Api, partner: str, endpoint: str) -> None:
+    """Show an endpoint."""
+    api.show(api.ask("GET", "partners", partner, "endpoints", endpoint))
+
+
+@endpoint_command.command("remove")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def remove(api: Api, partner: str, endpoint: str) -> None:
+    """Remove an endpoint; what is owed to it is canceled."""
+    api.show(api.ask("DELETE", "partners", partner, "endpoints", endpoint))
+
+
+@endpoint_command.command("pause")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def pause(api: Api, partner: str, endpoint: str) -> None:
+    """Send nothing until it is enabled; nothing is lost meanwhile."""
+    api.show(api.ask("PATCH", "partners", partner, "endpoints", endpoint, body={"state": "disabled"}))
+
+
+@endpoint_command.command("enable")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def enable(api: Api, partner: str, endpoint: str) -> None:
+    """Enable an endpoint and release what was held."""
+    api.show(api.ask("POST", "partners", partner, "endpoints", endpoint, "enable", body={}))
+
+
+@endpoint_command.command("test")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def test(api: Api, partner: str, endpoint: str) -> None:
+    """Send `relay.ping` now and show what came of it; the exit code is 1 unless it was taken."""
+    attempt = api.ask("POST", "partners", partner, "endpoints", endpoint, "test", body={})
+    api.show(attempt)
+    raise SystemExit(0 if attempt["outcome"] == "accepted" else 1)
+
+
+@endpoint_command.command("secret")
+@click.argument("partner")
+@click.argument("endpoint")
+@connected
+def secret(api: Api, partner: str, endpoint: str) -> None:
+    """Show the signing secret."""
+    api.show(api.ask("GET", "partners", partner, "endpoints", endpoint, "secret"))
+
+
+@endpoint_command.command("rotate")
+@click.argument("partner")
+@click.argument("endpoint")
+@click.option("--overlap-seconds", type=int, help="For how long the old secret signs too; a day when absent.")
+@connected
+def rotate(api: Api, partner: str, endpoint: str, overlap_seconds: int | None) -> None:
+    """Replace the signing secret."""
+    body = given(overlap_seconds=overlap_seconds)
+    api.show(api.ask("POST", "partners", partner, "endpoints", endpoint, "secret", "rotate", body=body))
+
+
+@endpoint_command.command("replay")
+@click.argument("partner")
+@click.argument("endpoint")
+@click.option("--since", required=True, help="RFC 3339, such as 2026-11-21T00:00:00Z.")
+@click.option("--until", help="Now when absent.")
+@click.option("--type", "types", multiple=True)
+@connected
+def replay(
+    api: Api, partner: str, endpoint: str, since: str, until: str | None, types: tuple[str, ...]
+) -> None:
+    """Open the deliveries of a span of time again."""
+    body = given(since=since, until=until, event_types=types)
+    api.show(api.ask("POST", "partners", partner, "endpoints", endpoint, "replay", body=body))
+
+
+@endpoint_command.command("deliveries")
+@click.argument("partner")
+@click.argument("endpoint")
+@click.option("--status", type=click.Choice(["pending", "delivered", "exhausted", "canceled"]))
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@connected
+def deliveries(api: Api, partner: str, endpoint: str, status: str | None, limit: int) -> None:
+    """List an endpoint's deliveries, newest first."""
+    page = api.ask(
+        "GET", "partners", partner, "endpoints", endpoint, "deliveries", status=status, limit=limit
+    )
+    api.show(page["data"], ("id", "type", "transfer", "status", "held", "attempt_count", "last_outcome"))
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.UsageError(f'{text!r}: give a header as "Name: value"')
+    return name.strip(), value.strip()
