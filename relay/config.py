@@ -13,10 +13,12 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from relay.data import defaults_path
 from relay.errors import ConfigError
@@ -26,6 +28,14 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 _SHORTEST_OPERATOR_TOKEN = 32
 _KEY_BYTES = 32
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as problem:
+        raise PydanticCustomError("network", str(problem)) from None
+    return text
 
 
 class _Section(BaseModel):
@@ -101,7 +111,7 @@ class Retry(_Section):
 class Egress(_Section):
     """`[egress]`"""
 
-    allow_networks: tuple[str, ...]
+    allow_networks: tuple[Annotated[str, AfterValidator(_network)], ...]
     allow_http: bool
     allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...]
 
@@ -207,23 +217,21 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
                 overlay = tomllib.load(file)
         except FileNotFoundError:
             raise ConfigError([f"{chosen}: there is no such file; check --config or RELAY_CONFIG"]) from None
-        except tomllib.TOMLDecodeError as error:
+        except OSError as error:
+            raise ConfigError([f"{chosen}: cannot be read ({error.strerror})"]) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError([f"{chosen}: not TOML: {error}"]) from None
-        for path_ in _paths(overlay) - known:
+        for path_ in sorted(_paths(overlay) - known):
             problems.append(_unknown(f"{chosen}: {'.'.join(path_)}", ".".join(path_), known))
-        _merge(values, overlay)
+        _merge(values, overlay, known)
     problems += _from_environment(values, environ, known)
     _secrets(values["secrets"], environ, problems)
     try:
-        return _checked(Config.model_validate(values), problems)
+        config = Config.model_validate(values)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
-            if one["type"] != "extra_forbidden":
-                problems.append(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].lower()}")
+            problems.append(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].lower()}")
         raise ConfigError(problems) from None
-
-
-def _checked(config: Config, problems: list[str]) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
@@ -260,15 +268,18 @@ def _secrets(section: dict[str, Any], environ: Mapping[str, str], problems: list
     if environ.get("RELAY_OPERATOR_TOKEN"):
         section["operator_token"] = environ["RELAY_OPERATOR_TOKEN"]
     for name, file in (("operator_token", "operator_token_file"), ("keys", "keys_file")):
-        if section.get(file) and not section.get(name):
+        if isinstance(section.get(file), str) and section[file] and not section.get(name):
             try:
                 text = Path(section[file]).read_text("utf-8").strip()
             except OSError as error:
                 problems.append(f"secrets.{file}: {section[file]} cannot be read ({error.strerror})")
                 continue
+            except UnicodeDecodeError:
+                problems.append(f"secrets.{file}: {section[file]} is not text in UTF-8")
+                continue
             section[name] = text.split() if name == "keys" else text
     token = section.get("operator_token", "")
-    if token and len(token) < _SHORTEST_OPERATOR_TOKEN:
+    if isinstance(token, str) and token and len(token) < _SHORTEST_OPERATOR_TOKEN:
         problems.append(f"RELAY_OPERATOR_TOKEN: give at least {_SHORTEST_OPERATOR_TOKEN} characters")
     keys = section.get("keys", ())
     for at, key in enumerate(keys if isinstance(keys, list) else ()):
@@ -302,11 +313,15 @@ def _paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> set[tuple[
     return found
 
 
-def _merge(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+def _merge(
+    values: dict[str, Any], overlay: Mapping[str, Any], known: set[tuple[str, ...]], above: tuple[str, ...] = ()
+) -> None:
+    """Lay what is known of `overlay` over `values`; the rest is told as a problem and has no place there."""
     for name, value in overlay.items():
+        path = (*above, name)
         if isinstance(value, dict) and isinstance(values.get(name), dict):
-            _merge(values[name], value)
-        else:
+            _merge(values[name], value, known, path)
+        elif path in known:
             values[name] = value
 
 
