@@ -100,7 +100,7 @@ async def problems(
         if error.status < 400:
             raise
         return _from_aiohttp(request, error).response()
-    except Exception as error:  # noqa: BLE001 - the last door: whatever it is, it is answered and logged
+    except Exception as error:  # the last door: whatever it is, it is answered and logged
         return told(error, request).response()
 
 

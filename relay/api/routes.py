@@ -20,6 +20,7 @@ from relay.api import (
     event_types,
     feed,
     health,
+    mailbox,
     partners,
     portal,
     producers,
@@ -226,3 +227,4 @@ def add_routes(app: web.Application) -> None:
     for route, page in OPEN:
         app.router.add_get(route.path, page)  # answers HEAD too, which load balancers ask
     portal.add_pages(app)
+    mailbox.add_pages(app)

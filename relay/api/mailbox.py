@@ -1,0 +1,167 @@
+"""Which e-mails did the mailbox of `relay up` catch?
+
+For a program with the operator's token: a list. For a person who is signed in with that token, or with the
+link that `relay up` prints: the list and one message. What a message says in HTML is shown in a frame
+that may run, load and send nothing, since anybody's words can be in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from aiohttp import web
+
+from relay.api import pages
+from relay.api.paging import Query, listed
+from relay.api.problems import not_found
+from relay.api.route import Access, Answer, Call, Route, answer, guarded
+from relay.auth import AUTH, NotAuthenticated
+from relay.services import SERVICES
+from relay.store.mailbox import Mailbox, Message
+from relay.times import format_ms
+
+LISTING = "mailbox"
+COOKIE = "relay_mailbox"
+SESSION_S = 24 * 3600
+SIGNED_IN = "the operator"
+"""Whose session it is. A partner's id has no space, so no partner's link or session opens the mailbox."""
+
+_SHOWN = 100
+_FRAME_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
+
+
+def add_pages(app: web.Application) -> None:
+    """The mailbox's list and pages, where the mailbox is enabled; SERVICES and AUTH must be set."""
+    if not app[SERVICES].config.mailbox.enabled:
+        return
+    app.router.add_get(_LIST.path, guarded(_LIST))
+    app.router.add_get("/mailbox", show, allow_head=False)
+    app.router.add_post("/mailbox/sign-in", sign_in)
+    app.router.add_get("/mailbox/messages/{id}/html", frame)
+
+
+async def messages(call: Call) -> web.StreamResponse:
+    """A page of the messages, newest first."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    query.check()
+    page = await _mailbox(call.request).list(asked.after, asked.limit)
+    shown = [{"id": one.id, "to": one.to, "subject": one.subject, "raw": one.raw} for one in page.data]
+    return answer(listed(LISTING, page, shown))
+
+
+_LIST = Route(
+    "GET", "/mailbox/messages", "listMailbox", "Operation", Access.OPERATOR,
+    "List what the mailbox caught", messages, (Answer(200, "A page of messages."),),
+)  # fmt: skip
+
+
+async def sign_in(request: web.Request) -> web.StreamResponse:
+    """Begins a session for who has the operator's token."""
+    token = (await request.post()).get("token", "")
+    try:
+        caller = await request.app[AUTH].caller_of(str(token).strip())
+    except NotAuthenticated:
+        return _sign_in_page(403, "That is not the operator's token.")
+    if not caller.is_operator:
+        return _sign_in_page(403, "That is not the operator's token.")
+    return await _signed_in(request)
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """The list, and the message that is asked for, or the newest."""
+    link = request.query.get("key")
+    if link:
+        who = await request.app[SERVICES].store.registry.sessions.use_link(link)
+        if who == SIGNED_IN:
+            return await _signed_in(request)
+    if not await _is_signed_in(request):
+        return _sign_in_page(403 if link else 401, "This link was used before." if link else "")
+    mailbox = _mailbox(request)
+    newest = (await mailbox.list(limit=_SHOWN)).data
+    wanted = request.query.get("message")
+    chosen = await mailbox.get(wanted) if wanted else next(iter(newest), None)
+    response = pages.page(
+        "mailbox.html",
+        messages=newest,
+        chosen=None if chosen is None else _opened(chosen),
+        when=lambda ms: format_ms(ms)[:19].replace("T", " "),
+    )
+    response.headers["Content-Security-Policy"] += "; frame-src 'self'"
+    return response
+
+
+async def frame(request: web.Request) -> web.StreamResponse:
+    """The HTML of a message, for the frame."""
+    if not await _is_signed_in(request):
+        return _sign_in_page(401, "")
+    message = await _mailbox(request).get(request.match_info["id"])
+    html = None if message is None else _opened(message).html
+    if html is None:
+        raise not_found("message")
+    headers = {
+        **pages.SECURITY_HEADERS,
+        "Content-Security-Policy": _FRAME_POLICY,
+        "X-Frame-Options": "SAMEORIGIN",
+    }
+    return web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    message: Message
+    sender: str
+    text: str | None
+    html: str | None
+
+
+def _opened(message: Message) -> _Opened:
+    parsed = message_from_bytes(message.raw.encode(), policy=policy.default)
+    sender = " ".join(str(parsed.get("From", "")).split())
+    return _Opened(message, sender, _part(parsed, "plain"), _part(parsed, "html"))
+
+
+def _part(message: EmailMessage, kind: str) -> str | None:
+    part = message.get_body((kind,))
+    if part is None:
+        return None
+    try:
+        return str(part.get_content())
+    except (LookupError, KeyError):  # a character set or a type that Python does not know
+        payload = part.get_payload(decode=True)
+        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else None
+
+
+async def _signed_in(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    session = await services.store.registry.sessions.new_session(SIGNED_IN, seconds=SESSION_S)
+    response = web.Response(status=303, headers={**pages.SECURITY_HEADERS, "Location": "/mailbox"})
+    response.set_cookie(
+        COOKIE,
+        session,
+        max_age=SESSION_S,
+        path="/mailbox",
+        httponly=True,
+        samesite="Strict",
+        secure=services.config.server.base_url.startswith("https://"),
+    )
+    return response
+
+
+async def _is_signed_in(request: web.Request) -> bool:
+    session = request.cookies.get(COOKIE)
+    if not session:
+        return False
+    return await request.app[SERVICES].store.registry.sessions.session(session) == SIGNED_IN
+
+
+def _sign_in_page(status: int, problem: str) -> web.Response:
+    return pages.page("mailbox-sign-in.html", status=status, problem=problem)
+
+
+def _mailbox(request: web.Request) -> Mailbox:
+    return Mailbox(request.app[SERVICES].store.client)
