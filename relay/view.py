@@ -27,6 +27,9 @@ _ACTING: dict[tuple[Kind, EventType], Audience] = {
 """Whose person acts in each step. For the others nobody is known to have acted, and an e-mail address
 of an actor is then shown to neither party."""
 
+_PARTIES = frozenset({Audience.SOURCE, Audience.TARGET})
+"""Between whom it moves: what the contract shows to both is theirs, and not a reseller's."""
+
 
 def transfer_as(audience: Audience, transfer: Transfer) -> dict[str, Any]:
     """The transfer as JSON-ready values, as `audience` may see it."""
@@ -42,7 +45,7 @@ def transfer_as(audience: Audience, transfer: Transfer) -> dict[str, Any]:
     sim = transfer.kind is Kind.SIM
     seen["source"] = _party(transfer.source, with_tenant=partner)
     seen["target"] = target = _party(transfer.target, with_tenant=partner)
-    if sim and partner and transfer.target.email is not None:
+    if sim and audience in _PARTIES and transfer.target.email is not None:
         target["email"] = transfer.target.email
     if transfer.reseller is not None and partner:
         seen["reseller"] = {"id": transfer.reseller.id}
@@ -90,7 +93,7 @@ def items_as(audience: Audience, transfer: Transfer) -> list[dict[str, Any]]:
 
 def actor_as(audience: Audience, event: Event) -> dict[str, str] | None:
     """The person who acted: the role to both partners, the e-mail address to their own partner only."""
-    if event.actor is None or audience is Audience.CUSTOMER:
+    if event.actor is None or audience not in _PARTIES:
         return None
     seen: dict[str, str] = {}
     if event.actor.role is not None:
