@@ -16,7 +16,7 @@ from relay.api.route import Access
 from relay.api.routes import ALL
 from relay.model import PING, Audience, Event, EventType
 
-SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("*.json"))
+SAMPLES = sorted((Path(__file__).parents[2] / "relay" / "_samples").glob("*.json"))
 
 
 def test_the_document_is_valid_openapi() -> None:
