@@ -19,6 +19,8 @@ from relay.errors import StoreError
 from relay.nudge import DELIVER, FAN_OUT, from_bytes, to_bytes
 
 _JOB_S = 30
+_TRIES = 1_000
+"""A job cut short by a deploy counts as a try; these can be done any number of times."""
 _KEY = "engine"
 
 
@@ -46,7 +48,7 @@ def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
     return Worker(
         functions=[func(_job(fan_out), name=FAN_OUT), func(_job(deliver), name=DELIVER)],
         cron_jobs=[
-            cron(_job(sweep), second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=1)
+            cron(_job(sweep), second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=_TRIES)
         ],
         redis_pool=pool,
         ctx={_KEY: engine},
@@ -57,7 +59,7 @@ def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
         # ones would hide the new.
         queue_read_limit=10_000,
         job_timeout=_JOB_S,
-        max_tries=1,
+        max_tries=_TRIES,
         keep_result=0,
         job_serializer=to_bytes,
         job_deserializer=from_bytes,

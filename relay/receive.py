@@ -170,6 +170,7 @@ class Door:
             entry=orjson.dumps(entry),
             body=parsed.stored(),
             link=link,
+            now_ms=now,
         )
 
 

@@ -236,7 +236,8 @@ class GroupCommit:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 try:
                     replies = await self._client.run(self._script, [op for ops, _ in batch for op in ops])
-                except StoreError as error:
+                except Exception as error:
+                    # Whatever it is, it is those who wait that are told: nobody reads a task's exception.
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)

@@ -46,7 +46,7 @@ class Hints:
         """The call that makes members due at a time, or earlier than they were."""
         shards: dict[str, list[str | int]] = {}
         for member, at_ms in members:
-            shards.setdefault(_tag(hint, member), []).extend((at_ms, member))
+            shards.setdefault(tag_of(hint, member), []).extend((at_ms, member))
         return Call(self._index, [(tag, "at", "LT", *flat) for tag, flat in shards.items()])
 
     async def make_due(self, hint: Hint, members: Sequence[tuple[str, int]]) -> None:
@@ -66,7 +66,7 @@ class Hints:
         return Call(
             self._settle,
             [
-                (_tag(hint, claim.member), claim.member, repr(claim.score), "" if at is None else at)
+                (tag_of(hint, claim.member), claim.member, repr(claim.score), "" if at is None else at)
                 for claim, at in claims
             ],
         )
@@ -100,9 +100,10 @@ class Hints:
                     hint = Hint.PLAN
                 else:
                     hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
-                await self._client.run(self._index, [(_tag(hint, member), "at", "NX", 0, member)])
+                await self._client.run(self._index, [(tag_of(hint, member), "at", "NX", 0, member)])
         return found
 
 
-def _tag(hint: Hint, member: str) -> str:
+def tag_of(hint: Hint, member: str) -> str:
+    """The hash tag of the shard that a member is in."""
     return f"due:{hint}:{zlib.crc32(member.encode()) % SHARDS}"

@@ -18,6 +18,7 @@ import orjson
 from relay.lifecycle import Standing
 from relay.model import Audience, EventType, Kind, Skip, Status
 from relay.store.client import Client, GroupCommit, Op, Script
+from relay.store.hints import Hint, tag_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
 
 
@@ -94,6 +95,7 @@ class Acceptance:
     entry: bytes
     body: bytes
     link: str
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Transfers:
         self._look = GroupCommit(client, Script.read("look"), lanes=2)
         self._claim = GroupCommit(client, Script.read("claim"))
         self._accept = GroupCommit(client, Script.read("accept"))
+        self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields = GroupCommit(client, Script.read("fields"), lanes=2)
         self._whole = Script.read("whole")
@@ -141,7 +144,7 @@ class Transfers:
             owner = await self._claim((f"e:{new.event_id}", new.fingerprint))
             if owner.decode() != new.fingerprint:
                 return Accepted.CLAIMED
-        return Accepted(
+        answer = Accepted(
             await self._accept(
                 (
                     f"t:{new.key}",
@@ -154,9 +157,15 @@ class Transfers:
                     new.entry,
                     new.body,
                     new.link,
+                    new.now_ms,
+                    tag_of(Hint.PLAN, new.key),
                 )
             )
         )
+        if self._joint == "0" and answer is Accepted.DONE:
+            # Another slot: a crash right here leaves the event to the sweep, which finds lost hints.
+            await self._index((tag_of(Hint.PLAN, new.key), "at", "LT", new.now_ms, new.key))
+        return answer
 
     async def refuse(self, key: str, refusal: Refusal) -> None:
         """Record a refusal on the transfer, once an event."""

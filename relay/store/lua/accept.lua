@@ -1,6 +1,7 @@
 -- One event enters a transfer, if the transfer is still as the caller judged it.
 -- tag t:<transfer> · version judged from, event id, fingerprint, joint (1: claim the id here too),
---   sequence, standing after, timeline entry, event body, link ('' keep, '-' erase, else sealed link)
+--   sequence, standing after, timeline entry, event body, link ('' keep, '-' erase, else sealed link),
+--   now, the hint's tag (joint only: who plans is told in the same step)
 -- -> 0 accepted · 1 the transfer has moved since: judge again · 2 accepted before · 3 the id is another body's
 local function operation(tag, a)
   local t = key(tag)
@@ -18,5 +19,6 @@ local function operation(tag, a)
   if a[9] == '-' then call('HDEL', t, 'link')
   elseif a[9] ~= '' then call('HSET', t, 'link', a[9]) end
   call('ZADD', key(tag, 'in'), seq, seq)
+  if a[4] == '1' then call('ZADD', key(a[11], 'at'), 'LT', a[10], string.sub(tag, 3)) end
   return 0
 end

@@ -14,9 +14,9 @@ local function record(tag, now, did, verdict, at, reason, attempt, sealed)
   if call('HEXISTS', fly, did) == 0 then return end
   local d = key(tag, 'd:' .. did)
   if verdict == 'm' then return call('HSET', d, 'x', sealed) end
-  call('HDEL', fly, did)
-  if attempt ~= '' then call('HSET', d, 'a' .. call('HINCRBY', d, 'n', 1), attempt) end
   local lane = call('HGET', d, 'l')
+  land(tag, did, lane)
+  if attempt ~= '' then call('HSET', d, 'a' .. call('HINCRBY', d, 'n', 1), attempt) end
   if verdict == 'r' or verdict == 'b' then
     return await(tag, did, lane, at, call('HGET', d, 'n'), now)
   end
@@ -49,8 +49,8 @@ local function operation(tag, a)
     if lease[1] and tonumber(lease[2]) > now then return { 'busy', lease[2] } end
     if #a > 7 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
-      call('HDEL', fly, did)
       local d = call('HMGET', key(tag, 'd:' .. did), 'l', 'n')
+      land(tag, did, d[1])
       if d[1] then await(tag, did, d[1], now, d[2], now) end
     end
   end
@@ -73,17 +73,24 @@ local function operation(tag, a)
   want = math.min(want, room)
   local taken = 0
   if want > 0 then
-    -- First tries go before retries, but never take all the room from them.
+    -- First tries go before retries, but leave them a quarter of the room. Where the room is less than
+    -- four, as on an endpoint with a rate limit, the quarters add up from one step to the next.
     local retries = call('ZRANGEBYSCORE', key(tag, 'again'), '-inf', now, 'LIMIT', 0, want)
-    local firsts = call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0,
-      want - math.min(#retries, math.floor(want / 4)))
+    local share = 0
+    if #retries > 0 then
+      local quarters = tonumber(call('HGET', q, 'quarters') or '0') + want
+      share = math.floor(quarters / 4)
+      call('HSET', q, 'quarters', quarters - 4 * share)
+    end
+    local firsts = call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want - math.min(#retries, share))
     for _, lot in ipairs({ { 'due', firsts }, { 'again', retries } }) do
       for _, did in ipairs(lot[2]) do
         if taken < want then
-          local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base')
+          local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l')
           call('ZREM', key(tag, lot[1]), did)
           if d[1] then
             call('HSET', fly, did, now)
+            if d[5] ~= '' then call('HSET', key(tag, 'busy'), d[5], did) end
             taken = taken + 1
             reply[#reply + 1] = did
             reply[#reply + 1] = d[1]

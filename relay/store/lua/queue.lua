@@ -1,11 +1,12 @@
 -- Shared by the scripts of a recipient's queue.
 -- Keys of a recipient: q (hash: lease, holds, health), due and again (sorted sets: first tries and
--- retries that wait, by time), fly (hash: in flight), lane:<transfer> (sorted set: pending deliveries of
+-- retries that wait, by time), fly (hash: in flight), busy (hash: lane to its delivery in flight), lane:<transfer> (sorted set: pending deliveries of
 -- one transfer by sequence; only its head may wait or fly), all (sorted set: every delivery by creation),
 -- d:<delivery> (hash: m meta, l lane, q sequence, s status, n attempts, t next time, z settled, w reason,
 -- x sealed message, a<n> attempts).
 
--- The head of a lane waits for its time; what stands behind it does not.
+-- The head of a lane waits for its time; what stands behind it does not. While one of the lane is in
+-- flight, nothing of it waits: what is in flight need not be the head, when lower ones were reopened.
 local function focus(tag, lane, now)
   local heads = call('ZRANGE', key(tag, 'lane:' .. lane), 0, 1)
   local head, second = heads[1], heads[2]
@@ -13,12 +14,17 @@ local function focus(tag, lane, now)
   if second then
     call('ZREM', key(tag, 'due'), second)
     call('ZREM', key(tag, 'again'), second)
-    if call('HEXISTS', key(tag, 'fly'), second) == 1 then return end
   end
-  if call('HEXISTS', key(tag, 'fly'), head) == 1 then return end
+  if call('HEXISTS', key(tag, 'busy'), lane) == 1 then return end
   local d = call('HMGET', key(tag, 'd:' .. head), 't', 'n')
   local at = math.max(tonumber(d[1] or '0'), tonumber(now))
   call('ZADD', key(tag, (d[2] or '0') == '0' and 'due' or 'again'), at, head)
+end
+
+-- One delivery is in flight no longer.
+local function land(tag, did, lane)
+  call('HDEL', key(tag, 'fly'), did)
+  if lane and lane ~= '' then call('HDEL', key(tag, 'busy'), lane) end
 end
 
 -- One delivery waits until `at`, in its lane if it has one.
