@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from types import TracebackType
@@ -21,12 +22,16 @@ from relay.store.mailbox import Mailbox
 HOST = "127.0.0.1"
 _MOST_BYTES = 10 * 1024 * 1024
 
+Told = Callable[[str, str], None]
+"""Takes the recipient and the subject of each message that is kept."""
+
 
 class Catcher:
     """The mail server; `async with Catcher(mailbox) as catcher: catcher.url`."""
 
-    def __init__(self, mailbox: Mailbox, port: int = 0) -> None:
+    def __init__(self, mailbox: Mailbox, port: int = 0, told: Told | None = None) -> None:
         self._mailbox = mailbox
+        self._told = told
         self._port = port
         self._server: asyncio.Server | None = None
 
@@ -36,7 +41,7 @@ class Catcher:
         return f"smtp://{HOST}:{self._port}"
 
     async def __aenter__(self) -> Self:
-        handler = _Keeping(self._mailbox)
+        handler = _Keeping(self._mailbox, self._told)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: SMTP(
@@ -60,8 +65,9 @@ class Catcher:
 
 
 class _Keeping:
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, told: Told | None) -> None:
         self._mailbox = mailbox
+        self._told = told
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Keep one message for each recipient."""
@@ -70,6 +76,8 @@ class _Keeping:
         try:
             for recipient in envelope.rcpt_tos:
                 await self._mailbox.add(recipient, subject, raw, time.time_ns() // 1_000_000)
+                if self._told is not None:
+                    self._told(recipient, subject)
         except StoreError:
             return "451 4.3.0 The mailbox cannot be written just now"
         return "250 2.0.0 Kept in the mailbox"

@@ -1,0 +1,222 @@
+"""How does everything run in one terminal, with nothing installed?
+
+An embedded database, a mailbox and the two processes of the Procfile, over one data folder. Children end
+first and the database last; whatever dies is started again; whatever kills this process takes all of them
+with it, and the next start carries on with what is in the folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import sys
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+
+from relay.api.mailbox import SIGNED_IN
+from relay.auth import new_token
+from relay.banner import banner
+from relay.catcher import Catcher
+from relay.config import Config, load
+from relay.demo import Demo
+from relay.embedded import EmbeddedError, EmbeddedValkey, free_port, kept_secret
+from relay.errors import RelayError
+from relay.model import TokenHolder
+from relay.services import connect
+from relay.store.mailbox import Mailbox
+from relay.store.sessions import Sessions
+from relay.stream import shown
+from relay.supervise import Child
+
+_LINK_S = 24 * 3600
+_LOOK_S = 0.1
+_WEB_PATIENCE_S = 15.0
+_WORKER_SPARE_S = 5.0  # more than the worker lets its requests take
+
+
+class UpError(RelayError):
+    """`relay up` cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `relay up` was told."""
+
+    host: str
+    port: int
+    data: Path
+    demo: bool
+
+
+def up(options: Options, environ: Mapping[str, str]) -> int:
+    """Run everything until SIGINT or SIGTERM; the exit code. Raises RelayError when it cannot start."""
+    with _alone(options.data):
+        port = options.port or free_port()
+        _must_be_free(options.host, port)
+        with EmbeddedValkey.start(options.data / "valkey") as valkey:
+            return asyncio.run(_main(options, port, valkey, environ))
+
+
+def child_environ(
+    options: Options, port: int, store_url: str, mail_url: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of the two processes. What the person set stays, but for the database, which is
+    this folder's; `mail_url` is the catcher's, used unless they named a mail server of their own."""
+    key = kept_secret(options.data / "key", lambda: b64encode(os.urandom(32)).decode())
+    token = kept_secret(
+        options.data / "operator-token", lambda: new_token(TokenHolder.OPERATOR, "operator", 0)[1]
+    )
+    child = {
+        "RELAY_SECRETS__KEYS": f'["{key}"]',
+        "RELAY_OPERATOR_TOKEN": token,
+        "RELAY_EGRESS__ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]',
+        "RELAY_EGRESS__ALLOW_HTTP": "true",
+        "RELAY_MAILBOX__ENABLED": "true",
+        "RELAY_LOG__FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not environ.get("RELAY_MAIL__URL"):
+        child |= {"RELAY_MAIL__URL": mail_url, "RELAY_MAIL__START_TLS": "never"}
+    if options.host in ("0.0.0.0", "::", "") or ":" in options.host:  # noqa: S104 - compared, not bound
+        child["RELAY_SERVER__PUBLIC_URL"] = f"http://{_reachable(options.host)}:{port}"
+    kept = {name: value for name, value in environ.items() if value or not name.startswith("RELAY_")}
+    ours = {
+        "RELAY_SERVER__HOST": options.host,
+        "RELAY_SERVER__PORT": str(port),
+        "RELAY_STORE__URL": store_url,
+        "RELAY_STORE__ARQ_URL": "",
+    }
+    return child | kept | ours
+
+
+async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Mapping[str, str]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        # Its own settings are read first: the store's prefix decides where the mailbox is.
+        config = load(None, child_environ(options, port, valkey.url, "smtp://127.0.0.1", environ))
+        client = connect(config)
+        stack.push_async_callback(client.close)
+        catcher = await stack.enter_async_context(Catcher(Mailbox(client), told=_caught))
+        child = child_environ(options, port, valkey.url, catcher.url, environ)
+        children = {
+            "web": Child("web", [sys.executable, "-m", "relay", "serve"], child, say),
+            "worker": Child("worker", [sys.executable, "-m", "relay", "work"], child, say),
+        }
+        tasks = [asyncio.create_task(one.run()) for one in children.values()]
+        tasks.append(asyncio.create_task(_keep(valkey)))
+        url = f"http://{_reachable(options.host)}:{port}"
+        if await _ready(url, stop):
+            link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
+            print(banner(url, config.secrets.operator_token, link, own_mail=_own_mail(environ)), flush=True)
+            if options.demo:
+                demo = Demo(url, config.secrets.operator_token, options.data, say)
+                tasks.append(asyncio.create_task(demo.run()))
+        await _stopped(stop, tasks)
+        await _end(children, tasks, config)
+    return 0
+
+
+async def _stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Until told to stop. What breaks in a task is said at once; only without the database is it the end."""
+    waiting = asyncio.create_task(stop.wait())
+    running = set(tasks)
+    while not stop.is_set() and running:
+        done, _ = await asyncio.wait({waiting, *running}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done & running:
+            running.discard(task)
+            error = task.exception()
+            if error is not None:
+                say("data", f"{type(error).__name__}: {error}")
+                if isinstance(error, EmbeddedError):
+                    stop.set()
+    waiting.cancel()
+
+
+async def _end(children: Mapping[str, Child], tasks: list[asyncio.Task[None]], config: Config) -> None:
+    print("\nStopping: what is in flight is finished first.", flush=True)
+    patience = {"web": _WEB_PATIENCE_S, "worker": config.worker.drain_seconds + _WORKER_SPARE_S}
+    await asyncio.gather(*(one.end(patience[name]) for name, one in children.items()))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep(valkey: EmbeddedValkey) -> None:
+    """Start the database again when it died. It blocks: nothing can go on without the database anyway."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if not valkey.running:
+            say("data", "the database ended; it is started again")
+            valkey.restart()
+
+
+async def _ready(url: str, stop: asyncio.Event) -> bool:
+    """Wait until the web process answers; False when told to stop before."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while not stop.is_set():
+            try:
+                async with session.get(f"{url}/readyz") as answer:
+                    if answer.status == 200:
+                        return True
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # it is still starting
+            try:
+                await asyncio.wait_for(stop.wait(), _LOOK_S)
+            except TimeoutError:
+                continue
+    return False
+
+
+def say(source: str, line: str) -> None:
+    """One line on the terminal."""
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print(shown(source, line, datetime.now().astimezone(), colour=colour), flush=True)
+
+
+def _caught(to: str, subject: str) -> None:
+    say("mailbox", f"for {to}: {subject}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the data folder; the kernel lets go of it with the process."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UpError(f"another `relay up` runs over {folder}; stop it, or give another --data") from None
+        yield
+
+
+def _must_be_free(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.create_server(found[0][4][:2], family=found[0][0]):
+            pass
+    except OSError as error:
+        raise UpError(f"cannot listen on {host}:{port} ({error.strerror}); give another --port") from None
+
+
+def _reachable(host: str) -> str:
+    if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _own_mail(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("RELAY_MAIL__URL"))
