@@ -15,7 +15,7 @@ import socket
 import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -119,7 +119,7 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         url = f"http://{_reachable(options.host)}:{port}"
         if await _ready(url, stop):
             link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
-            print(banner(url, config.secrets.operator_token, link, own_mail=_own_mail(environ)), flush=True)
+            _print(banner(url, config.secrets.operator_token, link, own_mail=_own_mail(environ)))
             if options.demo:
                 demo = Demo(url, config.secrets.operator_token, options.data, say)
                 tasks.append(asyncio.create_task(demo.run()))
@@ -145,7 +145,7 @@ async def _stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None
 
 
 async def _end(children: Mapping[str, Child], tasks: list[asyncio.Task[None]], config: Config) -> None:
-    print("\nStopping: what is in flight is finished first.", flush=True)
+    _print("\nStopping: what is in flight is finished first.")
     patience = {"web": _WEB_PATIENCE_S, "worker": config.worker.drain_seconds + _WORKER_SPARE_S}
     await asyncio.gather(*(one.end(patience[name]) for name, one in children.items()))
     for task in tasks:
@@ -182,7 +182,12 @@ async def _ready(url: str, stop: asyncio.Event) -> bool:
 def say(source: str, line: str) -> None:
     """One line on the terminal."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(shown(source, line, datetime.now().astimezone(), colour=colour), flush=True)
+    _print(shown(source, line, datetime.now().astimezone(), colour=colour))
+
+
+def _print(text: str) -> None:
+    with suppress(OSError):  # a terminal that is gone: there is still all the rest to end in order
+        print(text, flush=True)
 
 
 def _caught(to: str, subject: str) -> None:
@@ -207,7 +212,7 @@ def _must_be_free(host: str, port: int) -> None:
         with socket.create_server(found[0][4][:2], family=found[0][0]):
             pass
     except OSError as error:
-        raise UpError(f"cannot listen on {host}:{port} ({error.strerror}); give another --port") from None
+        raise UpError(f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); give another --port") from None
 
 
 def _reachable(host: str) -> str:
