@@ -9,7 +9,7 @@ inbox of sequences that nobody has planned yet. An event id is claimed under `e:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
 
@@ -59,7 +59,7 @@ class Held:
 
     def to_json(self) -> bytes:
         """As stored. Nanoseconds go as text: those of the year 2600 do not fit in 64 bits."""
-        return orjson.dumps({**asdict(self), "moved_ns": str(self.moved_ns)})
+        return orjson.dumps({**{name: getattr(self, name) for name in _HELD}, "moved_ns": str(self.moved_ns)})
 
     @classmethod
     def from_json(cls, raw: bytes) -> Held:
@@ -71,6 +71,9 @@ class Held:
         if known["before"] is not None:
             known["before"] = Status(known["before"])
         return cls(**known)
+
+
+_HELD = tuple(field.name for field in fields(Held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Transfers:
     def __init__(self, client: Client, *, joint: bool = True) -> None:
         self._client = client
         self._joint = "1" if joint else "0"
-        self._look = GroupCommit(client, Script.read("look"), lanes=2)
+        self._look = GroupCommit(client, Script.read("look"))
         self._claim = GroupCommit(client, Script.read("claim"))
         self._accept = GroupCommit(client, Script.read("accept"))
         self._index = GroupCommit(client, Script.read("index"))
