@@ -1,0 +1,241 @@
+"""Does each command say what it should, and end with the code it should?"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from relay.cli import relay
+from relay.commands.partner import _agent
+
+TOKEN = "the-operators-token-of-these-tests-0123456789"
+
+
+class Answering(ThreadingHTTPServer):
+    """A server that answers what it is told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, str | None, Any]] = []
+        self.answers: list[tuple[int, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Answering
+
+    def _answer(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.loads(raw) if raw else None
+        self.server.asked.append((self.command, self.path, self.headers["Authorization"], body))
+        status, said = self.server.answers.pop(0)
+        sent = b"" if said is None else json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    with Answering() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def say(server: Answering | None, *words: str, input: str | None = None, **environ: str) -> Result:
+    where = [] if server is None else ["--url", server.url, "--token", TOKEN]
+    return CliRunner().invoke(relay, [*words, *where], input=input, env=environ)
+
+
+def test_every_command_of_the_contract_is_there_with_its_help() -> None:
+    for name in ("up", "serve", "work", "check", "send", "preview", "partner", "endpoint", "token"):
+        assert CliRunner().invoke(relay, [name, "--help"]).exit_code == 0, name
+        assert name in CliRunner().invoke(relay, ["--help"]).output
+
+
+def test_an_accepted_event_is_said_and_ends_well(server: Answering, tmp_path: Path) -> None:
+    server.answers = [(202, {"id": "evt-1", "status": "accepted"})]
+    file = tmp_path / "event.json"
+    file.write_text('{"id": "evt-1"}')
+    result = say(server, "send", str(file))
+    assert (result.exit_code, result.output) == (0, "202 accepted evt-1\n")
+    assert server.asked == [("POST", "/v1/events", f"Bearer {TOKEN}", {"id": "evt-1"})]
+
+
+def test_one_refusal_in_an_array_is_a_failure(server: Answering) -> None:
+    server.answers = [
+        (207, [{"code": 202, "id": "a", "status": "accepted"}, {"code": 409, "id": "b", "title": "Conflict"}])
+    ]
+    result = say(server, "send", "-", input="[{}, {}]")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == ["202 accepted a", "409 Conflict b"]
+
+
+def test_every_problem_of_an_event_is_said(server: Answering) -> None:
+    errors = [{"pointer": "/type", "detail": "required"}, {"pointer": "", "detail": "odd"}]
+    server.answers = [(422, {"title": "Unprocessable", "status": 422, "errors": errors})]
+    result = say(server, "send", "-", input="{}")
+    assert result.exit_code == 1
+    assert "/type: required" in result.output
+    assert "(the whole body): odd" in result.output
+
+
+def test_a_relay_that_does_not_run_is_said_in_a_sentence(server: Answering) -> None:
+    result = CliRunner().invoke(relay, ["partner", "list", "--url", "http://127.0.0.1:1", "--token", "t"])
+    assert result.exit_code == 1
+    assert "is the relay running?" in result.output
+
+
+def test_without_a_token_it_says_which_to_give() -> None:
+    result = CliRunner().invoke(relay, ["partner", "list"])
+    assert result.exit_code == 2
+    assert "RELAY_OPERATOR_TOKEN" in result.output
+
+
+def test_a_list_is_read_page_by_page(server: Answering) -> None:
+    server.answers = [
+        (200, {"data": [{"id": "a"}], "next": "n e x t"}),
+        (200, {"data": [{"id": "b"}], "next": None}),
+    ]
+    result = say(server, "partner", "list", "--json")
+    assert [entry["id"] for entry in json.loads(result.output)] == ["a", "b"]
+    assert [path for _, path, _, _ in server.asked] == [
+        "/v1/partners?limit=500",
+        "/v1/partners?limit=500&after=n+e+x+t",
+    ]
+
+
+def test_a_table_shows_what_is_there(server: Answering) -> None:
+    server.answers = [(200, {"data": [{"id": "contoso", "name": "Contoso", "locale": None}], "next": None})]
+    result = say(server, "partner", "list")
+    assert "contoso" in result.output
+    assert "–" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        (["token", "create", "a b"], "POST", "/v1/partners/a%20b/tokens", {}),
+        (["token", "revoke", "p", "t"], "DELETE", "/v1/partners/p/tokens/t", None),
+        (
+            ["producer", "create", "billing"],
+            "POST",
+            "/v1/producers",
+            {"name": "billing", "all_transfers": False},
+        ),
+        (["endpoint", "enable", "p", "e"], "POST", "/v1/partners/p/endpoints/e/enable", {}),
+        (["endpoint", "pause", "p", "e"], "PATCH", "/v1/partners/p/endpoints/e", {"state": "disabled"}),
+        (
+            ["endpoint", "rotate", "p", "e", "--overlap-seconds", "0"],
+            "POST",
+            "/v1/partners/p/endpoints/e/secret/rotate",
+            {"overlap_seconds": 0},
+        ),
+        (
+            [
+                "endpoint",
+                "add",
+                "p",
+                "https://x.example",
+                "--type",
+                "transfer.created",
+                "--header",
+                "X-A: b:c",
+            ],
+            "POST",
+            "/v1/partners/p/endpoints",
+            {"url": "https://x.example", "event_types": ["transfer.created"], "headers": {"X-A": "b:c"}},
+        ),
+        (
+            ["partner", "put", "p", "--name", "P", "--agent", "Aoi <a@x.example> ja"],
+            "PUT",
+            "/v1/partners/p",
+            {"name": "P", "admin_agents": [{"email": "a@x.example", "name": "Aoi", "locale": "ja"}]},
+        ),
+    ],
+)
+def test_a_command_asks_what_the_contract_says(
+    server: Answering, words: list[str], method: str, path: str, body: object
+) -> None:
+    server.answers = [(200, None)]
+    result = say(server, *words)
+    assert (result.exit_code, result.output) == (0, "Done.\n")
+    assert server.asked == [(method, path, f"Bearer {TOKEN}", body)]
+
+
+def test_a_ping_that_was_not_taken_is_a_failure(server: Answering) -> None:
+    server.answers = [(200, {"outcome": "timed_out"}), (200, {"outcome": "accepted"})]
+    assert [say(server, "endpoint", "test", "p", "e").exit_code for _ in range(2)] == [1, 0]
+
+
+def test_the_token_comes_from_the_environment_too(server: Answering) -> None:
+    server.answers = [(200, {"id": "p"})]
+    words = ["partner", "show", "p", "--url", server.url]
+    assert CliRunner().invoke(relay, words, env={"RELAY_OPERATOR_TOKEN": TOKEN}).exit_code == 0
+    assert server.asked[0][2] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("text", "agent"),
+    [
+        ("a@x.example", {"email": "a@x.example", "name": "a"}),
+        ("Aoi Tanaka <a@x.example>", {"email": "a@x.example", "name": "Aoi Tanaka"}),
+        ('"Tanaka, Aoi" <a@x.example> en', {"email": "a@x.example", "name": "Tanaka, Aoi", "locale": "en"}),
+    ],
+)
+def test_a_person_is_given_as_mail_programs_do(text: str, agent: dict[str, str]) -> None:
+    assert _agent(text) == agent
+
+
+def test_who_is_no_person_is_refused() -> None:
+    with pytest.raises(click.UsageError):
+        _agent("nobody")
+
+
+def test_check_says_all_that_is_wrong_at_once() -> None:
+    result = CliRunner().invoke(
+        relay,
+        ["check"],
+        env={"RELAY_STORE__URL": "redis://127.0.0.1:1/0", "RELAY_MAIL__URL": "smtp://127.0.0.1:1"},
+    )
+    assert result.exit_code == 1
+    for said in ("RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__KEYS", "database:", "mail.url:"):
+        assert said in result.output
+    assert result.output.count("✗") == 4
+
+
+def test_check_says_every_wrong_setting() -> None:
+    wrong = {"RELAY_SERVER__PORT": "many", "RELAY_SERVER__PROT": "1", "RELAY_LOG__LEVEL": "loud"}
+    result = CliRunner().invoke(relay, ["check"], env=wrong)
+    assert result.exit_code == 1
+    for said in ("server.port", "server.port?", "log.level"):
+        assert said in result.output
+
+
+def test_preview_writes_every_mail_as_three_files(tmp_path: Path) -> None:
+    result = CliRunner().invoke(relay, ["preview", str(tmp_path)])
+    assert result.exit_code == 0
+    assert (tmp_path / "index.html").exists()
+    for locale in ("en", "ja"):
+        suffixes = [file.suffix for file in (tmp_path / locale).iterdir()]
+        assert suffixes.count(".html") == suffixes.count(".txt") == suffixes.count(".eml") > 0

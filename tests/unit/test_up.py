@@ -1,0 +1,125 @@
+"""What do the processes of `relay up` get, and what does a person see?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from relay.banner import banner, sample_event
+from relay.config import load, missing_secrets
+from relay.demo import Play, lives
+from relay.intake import parse
+from relay.stream import shown
+from relay.up import Options, child_environ
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+STORE, CATCHER = "redis://:p@127.0.0.1:7000/0", "smtp://127.0.0.1:2500"
+
+
+def environ_of(tmp_path: Path, own: dict[str, str] | None = None, host: str = "127.0.0.1") -> dict[str, str]:
+    return child_environ(Options(host, 8080, tmp_path, False), 8080, STORE, CATCHER, own or {})
+
+
+def test_the_processes_can_run_with_what_they_get(tmp_path: Path) -> None:
+    config = load(None, environ_of(tmp_path))
+    assert missing_secrets(config) == []
+    assert (config.store.url, config.mail.url, config.mail.start_tls) == (STORE, CATCHER, "never")
+    assert config.egress.allow_networks == ("127.0.0.0/8", "::1/128")
+    assert config.egress.allow_http
+    assert config.mailbox.enabled
+
+
+def test_token_and_key_are_made_once_and_are_their_owners_only(tmp_path: Path) -> None:
+    first, second = environ_of(tmp_path), environ_of(tmp_path)
+    assert first == second
+    assert {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {
+        "key": 0o600,
+        "operator-token": 0o600,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RELAY_OPERATOR_TOKEN", "a-token-of-my-own-with-40-characters-0000"),
+        ("RELAY_EGRESS__ALLOW_NETWORKS", '["10.0.0.0/8"]'),
+        ("RELAY_MAIL__URL", "smtp://mail.example:25"),
+        ("RELAY_LOG__LEVEL", "debug"),
+    ],
+)
+def test_what_the_person_set_stays(tmp_path: Path, name: str, value: str) -> None:
+    assert environ_of(tmp_path, {name: value})[name] == value
+
+
+def test_a_mail_server_of_their_own_keeps_its_encryption(tmp_path: Path) -> None:
+    config = load(None, environ_of(tmp_path, {"RELAY_MAIL__URL": "smtp://mail.example:25"}))
+    assert config.mail.start_tls == "required"
+
+
+def test_the_database_is_the_folders_whatever_is_set(tmp_path: Path) -> None:
+    assert environ_of(tmp_path, {"RELAY_STORE__URL": "redis://elsewhere"})["RELAY_STORE__URL"] == STORE
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("0.0.0.0", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080")]
+)
+def test_links_can_be_followed_wherever_it_listens(tmp_path: Path, host: str, url: str) -> None:
+    assert load(None, environ_of(tmp_path, host=host)).server.base_url == url
+
+
+def test_the_three_lines_of_curl_are_whole() -> None:
+    token = "it's a token with a quote, and 40 characters"
+    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False)
+    lines = [line for line in text.splitlines() if line.startswith("curl")]
+    words = [shlex.split(line.removesuffix("; echo")) for line in lines]
+    assert len(words) == 3
+    assert all(f"Authorization: Bearer {token}" in line for line in words)
+    assert json.loads(words[0][-1])["name"] == "Contoso"
+    assert json.loads(words[1][-1])["transfer"]["source"]["id"] == "contoso"
+
+
+def test_the_event_of_the_banner_and_every_life_are_valid_events() -> None:
+    events = [sample_event()]
+    for life in lives().values():
+        play = Play.begin(life, NOW, "abc123")
+        events += [play.now(event, NOW) for event in life]
+    assert len(events) == 21
+    for event in events:
+        parse(event)
+
+
+def test_a_life_has_its_own_ids_and_one_transfer() -> None:
+    life = lives()["subscription-expired"]
+    played = [Play.begin(life, NOW, mark).now(event, NOW) for mark in ("aaa", "bbb") for event in life]
+    assert len({event["id"] for event in played}) == 4
+    assert len({event["transfer"]["id"] for event in played}) == 2
+    assert played[0]["transfer"]["expires_at"] == "2026-11-21T12:00:05.000Z"
+
+
+def test_a_log_line_says_when_who_and_what_first() -> None:
+    line = json.dumps(
+        {
+            "transfer": "t-1", "event": "event.accepted", "event_id": "evt-1", "type": "transfer.created",
+            "level": "info", "timestamp": "…", "next_in_ms": None, "gap": True,
+        }
+    )  # fmt: skip
+    assert (
+        shown("web", line, NOW, colour=False)
+        == "12:00:00 web     event.accepted     evt-1 transfer.created gap=yes transfer=t-1"
+    )
+
+
+def test_a_stack_trace_keeps_its_lines() -> None:
+    line = json.dumps({"event": "broke", "exception": "Traceback\n  File"})
+    assert shown("web", line, NOW, colour=False).splitlines()[1:] == ["    Traceback", "      File"]
+
+
+@pytest.mark.parametrize(
+    "line", ["plain \x1b[2J text", '{"event": "a", "detail": "\\u001b[2J"}', "[1]", '{"a']
+)
+def test_nothing_in_a_line_steers_the_terminal(line: str) -> None:
+    assert "\x1b" not in shown("web", line, NOW, colour=False)
