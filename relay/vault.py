@@ -118,4 +118,7 @@ def _unpack(sealed: str) -> tuple[str, bytes]:
         raise VaultError("not a sealed value of this relay") from None
     if len(packed) < _NONCE_BYTES + _TAG_BYTES:
         raise VaultError("a sealed value was cut short")
+    # Base64 has spare bits at its end: two texts for the same bytes would make an alteration unnoticed.
+    if base64.urlsafe_b64encode(packed).decode() != parts[2]:
+        raise VaultError("not a sealed value of this relay")
     return parts[1], packed
