@@ -34,7 +34,7 @@ from relay.embedded import EmbeddedValkey, free_port
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _TOKEN = secrets.token_hex(20)
-_CONNECTIONS = 64
+_CONNECTIONS = 128
 
 
 @dataclass(slots=True)
@@ -44,6 +44,11 @@ class Results:
     python: str = platform.python_version()
     cores: int = os.cpu_count() or 0
     figures: dict[str, float] = field(default_factory=dict)
+
+
+def say(what: str) -> None:
+    """What is being measured, for who waits."""
+    print(f"… {what}", file=sys.stderr, flush=True)
 
 
 def cpu_s(pid: int) -> float:
@@ -105,6 +110,7 @@ class Bench:
 
     async def bare_server(self) -> None:
         """The limit of ingest."""
+        say("bare server")
         port = free_port()
         with process("bench.bare", "server", str(port)) as server:
             await listening(port)
@@ -117,6 +123,7 @@ class Bench:
 
     async def bare_client(self) -> None:
         """The limit of delivery."""
+        say("bare client")
         count = 40_000 // self.scale
         with process("bench.bare", "client", self.sink, str(count)) as client:
             out = await asyncio.to_thread(client.communicate)
@@ -126,6 +133,7 @@ class Bench:
 
     async def relay(self, name: str, partners: int) -> None:
         """Ingest without a worker, then delivery of all of it by one worker, with a web process idle."""
+        say(f"ingest, {partners} partners")
         total = 20_000 // self.scale
         with ExitStack() as stack:
             data = stack.enter_context(tempfile.TemporaryDirectory())
@@ -158,6 +166,7 @@ class Bench:
 
     async def deliver(self, name: str, deliveries: int, environ: dict[str, str], database: int) -> None:
         """Everything that waits, by one worker; planning included."""
+        say(f"delivery of {deliveries}")
         Sink.count, Sink.target = 0, deliveries
         Sink.reached.clear()
         db_before = cpu_s(database)
@@ -173,6 +182,7 @@ class Bench:
 
     async def latency(self, port: int, environ: dict[str, str]) -> None:
         """From the 202 to the arrival, at a steady 200 events a second."""
+        say("latency at 200 a second")
         total = 2_000 // self.scale
         Sink.keep_arrivals = True
         sent: dict[str, float] = {}

@@ -282,6 +282,8 @@ class Receiver:
         return await auth.verify_signed(request.headers, raw, self._clock() // 1000), raw
 
     async def _body(self, request: web.Request) -> bytes:
+        if request.content.is_eof() and request.content_length is not None:
+            return await request.read()  # it is all here: no timer is needed to wait for it
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 return await request.read()
