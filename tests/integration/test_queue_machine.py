@@ -1,0 +1,194 @@
+"""Does a queue lose nothing, keep order and never fly two of a lane, whatever is done to it?
+
+A model beside the real scripts: passes that advance, crash and come back from the dead, deliveries that
+arrive out of order, are retried, reopened and held, in any order that hypothesis finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from relay.embedded import EmbeddedValkey
+from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
+from relay.store.client import Client
+from relay.store.queues import Advanced, Entry, Mark, Queues, Result
+
+LEASE = 100
+ATTEMPT = Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT).model_dump_json().encode()
+LANES = ("", "a", "b")
+SETTLES = {
+    Mark.DELIVERED: DeliveryStatus.DELIVERED,
+    Mark.EXHAUSTED: DeliveryStatus.EXHAUSTED,
+    Mark.CANCELED: DeliveryStatus.CANCELED,
+}
+
+
+@dataclass
+class Known:
+    """What the model knows of one delivery."""
+
+    lane: str
+    sequence: int
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    flying: bool = False
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """One recipient's queue."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.client = Client.connect(url, prefix=f"m{secrets.token_hex(6)}", connections=2)
+        self.queues = Queues(self.client)
+        self.now = 1
+        self.passes = 0
+        self.dead: str | None = None
+        self.in_charge = False
+        self.held = False
+        self.known: dict[str, Known] = {}
+
+    @property
+    def flying(self) -> list[str]:
+        return sorted(name for name, known in self.known.items() if known.flying)
+
+    def _advance(self, token: str, want: int, results: list[Result], flying: int) -> Advanced:
+        return self.runner.run(
+            self.queues.advance(
+                "ep_1", token=token, now_ms=self.now, lease_ms=LEASE, want=want, in_flight=flying, results=results
+            )
+        )
+
+    def _take(self, advanced: Advanced) -> None:
+        assert advanced.lease_until_ms is None
+        assert not advanced.lost
+        for one in advanced.taken:
+            known = self.known[one.delivery.id]
+            assert known.status is DeliveryStatus.PENDING
+            assert not known.flying
+            if known.lane:
+                mates = [k for k in self.known.values() if k.lane == known.lane]
+                assert not any(mate.flying for mate in mates)
+                waiting = [k.sequence for k in mates if k.status is DeliveryStatus.PENDING]
+                assert known.sequence == min(waiting)
+            known.flying = True
+        self.in_charge = not advanced.released
+
+    @rule(lane=st.sampled_from(LANES), sequence=st.integers(1, 6))
+    def enqueue(self, lane: str, sequence: int) -> None:
+        name = f"dlv_ep_1_{lane}{sequence}"
+        made = Delivery(
+            id=name, event_id="e", type="t", transfer=lane, transfer_key=lane, sequence=sequence, created_at_ms=1,
+            recipient=Recipient(id="ep_1", channel=Channel.WEBHOOK, audience=Audience.SOURCE),
+        )  # fmt: skip
+        entry = Entry("ep_1", name, made.model_dump_json().encode(), lane, sequence, self.now)
+        self.runner.run(self.client.batch([self.queues.enqueuing([entry])]))
+        self.known.setdefault(name, Known(lane, sequence))
+
+    @rule(data=st.data(), want=st.integers(0, 5))
+    def advance(self, data: st.DataObject, want: int) -> None:
+        """The pass in charge, or a new one, records some of what is in flight and takes more."""
+        marks = data.draw(
+            st.dictionaries(
+                st.sampled_from(self.flying), st.sampled_from([*SETTLES, Mark.AGAIN, Mark.BACK])
+            ) if self.flying else st.just({})
+        )  # fmt: skip
+        if not self.in_charge:
+            marks = {}
+            for known in self.known.values():
+                known.flying = False
+        results = []
+        for name, mark in marks.items():
+            wait = data.draw(st.integers(0, 30)) if mark in (Mark.AGAIN, Mark.BACK) else 0
+            results.append(Result(name, mark, self.now + wait, attempt=ATTEMPT if mark is Mark.AGAIN else b""))
+            self.known[name].flying = False
+            self.known[name].status = SETTLES.get(mark, DeliveryStatus.PENDING)
+        self._take(self._advance(f"p{self.passes}", want, results, len(self.flying)))
+
+    @precondition(lambda self: self.in_charge)
+    @rule()
+    def crash(self) -> None:
+        """The pass dies, and its lease runs out."""
+        self.dead, self.passes, self.in_charge = f"p{self.passes}", self.passes + 1, False
+        self.now += LEASE
+
+    @precondition(lambda self: self.dead is not None and self.in_charge)
+    @rule(data=st.data())
+    def return_from_the_dead(self, data: st.DataObject) -> None:
+        """A pass that lost its lease says what became of something; it changes nothing."""
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        assert self.dead is not None
+        advanced = self._advance(self.dead, 5, [Result(name, Mark.DELIVERED, attempt=ATTEMPT)], 0)
+        assert advanced.lost or advanced.lease_until_ms is not None
+        assert not advanced.taken
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def reopen(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        ((word, _),) = self.runner.run(self.queues.reopen([name], self.now))
+        assert word == ("pending" if self.known[name].status is DeliveryStatus.PENDING else "reopened")
+        self.known[name].status = DeliveryStatus.PENDING
+
+    @rule(held=st.booleans())
+    def hold(self, held: bool) -> None:
+        self.runner.run(self.queues.hold("ep_1", held=held, now_ms=self.now))
+        self.held = held
+
+    @rule(ms=st.integers(0, 20))
+    def wait(self, ms: int) -> None:
+        """Time goes by; the pass in charge renews its lease before it runs out."""
+        self.now += ms
+        if self.in_charge:
+            self._take(self._advance(f"p{self.passes}", 0, [], len(self.flying)))
+
+    def teardown(self) -> None:
+        """Whatever happened: released and drained, everything is settled and nothing is left over."""
+        try:
+            self._drain()
+        finally:
+            self.runner.run(self.client.close())
+            self.runner.close()
+
+    def _drain(self) -> None:
+        self.runner.run(self.queues.hold("ep_1", held=False, now_ms=self.now))
+        self.now += 10 * LEASE
+        self.passes += 1
+        for known in self.known.values():
+            known.flying = False
+        results: list[Result] = []
+        for _ in range(len(self.known) + 1):
+            advanced = self._advance(f"p{self.passes}", 50, results, 0)
+            self._take(advanced)
+            results = [Result(name, Mark.DELIVERED, attempt=b"") for name in self.flying]
+            for name in self.flying:
+                self.known[name].flying, self.known[name].status = False, DeliveryStatus.DELIVERED
+            if advanced.released:
+                break
+        assert advanced.released
+        assert advanced.next_due_ms is None
+        for name, known in self.known.items():
+            record = self.runner.run(self.queues.delivery(name))
+            assert record is not None
+            assert record.status is known.status
+            assert known.status is not DeliveryStatus.PENDING
+        counts = self.runner.run(self.queues.counts("ep_1"))
+        assert counts == {"due": 0, "again": 0, "fly": 0, "all": len(self.known)}
+
+
+def test_a_queue_loses_nothing_and_keeps_order(valkey: EmbeddedValkey) -> None:
+    run_state_machine_as_test(
+        lambda: QueueMachine(valkey.url),
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
