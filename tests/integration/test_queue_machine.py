@@ -21,7 +21,7 @@ from relay.store.queues import Advanced, Entry, Mark, Queues, Result
 
 LEASE = 100
 ATTEMPT = Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT).model_dump_json().encode()
-LANES = ("", "a", "b")
+LANES = ("a", "b", "")
 SETTLES = {
     Mark.DELIVERED: DeliveryStatus.DELIVERED,
     Mark.EXHAUSTED: DeliveryStatus.EXHAUSTED,
@@ -80,8 +80,12 @@ class QueueMachine(RuleBasedStateMachine):
             known.flying = True
         self.in_charge = not advanced.released
 
-    @rule(lane=st.sampled_from(LANES), sequence=st.integers(1, 6))
-    def enqueue(self, lane: str, sequence: int) -> None:
+    @rule(lane=st.sampled_from(LANES), sequences=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    def enqueue(self, lane: str, sequences: list[int]) -> None:
+        for sequence in sequences:
+            self._enqueue(lane, sequence)
+
+    def _enqueue(self, lane: str, sequence: int) -> None:
         name = f"dlv_ep_1_{lane}{sequence}"
         made = Delivery(
             id=name, event_id="e", type="t", transfer=lane, transfer_key=lane, sequence=sequence, created_at_ms=1,
@@ -136,7 +140,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert word == ("pending" if self.known[name].status is DeliveryStatus.PENDING else "reopened")
         self.known[name].status = DeliveryStatus.PENDING
 
-    @rule(held=st.booleans())
+    @rule(held=st.sampled_from([False, False, False, True]))
     def hold(self, held: bool) -> None:
         self.runner.run(self.queues.hold("ep_1", held=held, now_ms=self.now))
         self.held = held
