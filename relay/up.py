@@ -71,21 +71,22 @@ def child_environ(
 ) -> dict[str, str]:
     """The environment of the two processes. What the person set stays, but for the database, which is
     this folder's; `mail_url` is the catcher's, used unless they named a mail server of their own."""
-    key = kept_secret(options.data / "key", lambda: b64encode(os.urandom(32)).decode())
-    token = kept_secret(
-        options.data / "operator-token", lambda: new_token(TokenHolder.OPERATOR, "operator", 0)[1]
-    )
     child = {
-        "RELAY_SECRETS__KEYS": f'["{key}"]',
-        "RELAY_OPERATOR_TOKEN": token,
         "RELAY_EGRESS__ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         "RELAY_EGRESS__ALLOW_HTTP": "true",
         "RELAY_MAILBOX__ENABLED": "true",
         "RELAY_LOG__FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
     }
+    if not environ.get("RELAY_SECRETS__KEYS"):
+        key = kept_secret(options.data / "key", lambda: b64encode(os.urandom(32)).decode())
+        child["RELAY_SECRETS__KEYS"] = f'["{key}"]'
+    if not environ.get("RELAY_OPERATOR_TOKEN"):
+        child["RELAY_OPERATOR_TOKEN"] = kept_secret(options.data / "operator-token", _new_token)
     if not environ.get("RELAY_MAIL__URL"):
         child |= {"RELAY_MAIL__URL": mail_url, "RELAY_MAIL__START_TLS": "never"}
+        # Nobody here is slow, and whoever restarts after a crash should not wait a minute.
+        child["RELAY_WORKER__LEASE_SECONDS"] = "20"
     if options.host in ("0.0.0.0", "::", "") or ":" in options.host:  # noqa: S104 - compared, not bound
         child["RELAY_SERVER__PUBLIC_URL"] = f"http://{_reachable(options.host)}:{port}"
     kept = {name: value for name, value in environ.items() if value or not name.startswith("RELAY_")}
@@ -96,6 +97,10 @@ def child_environ(
         "RELAY_STORE__ARQ_URL": "",
     }
     return child | kept | ours
+
+
+def _new_token() -> str:
+    return new_token(TokenHolder.OPERATOR, "operator", 0)[1]
 
 
 async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Mapping[str, str]) -> int:
@@ -212,7 +217,9 @@ def _must_be_free(host: str, port: int) -> None:
         with socket.create_server(found[0][4][:2], family=found[0][0]):
             pass
     except OSError as error:
-        raise UpError(f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); give another --port") from None
+        raise UpError(
+            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); give another --port"
+        ) from None
 
 
 def _reachable(host: str) -> str:

@@ -42,6 +42,11 @@ def test_token_and_key_are_made_once_and_are_their_owners_only(tmp_path: Path) -
     }
 
 
+def test_no_token_is_made_where_one_is_given(tmp_path: Path) -> None:
+    environ_of(tmp_path, {"RELAY_OPERATOR_TOKEN": "a-token-of-my-own-with-40-characters-0000"})
+    assert [one.name for one in tmp_path.iterdir()] == ["key"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
