@@ -187,8 +187,12 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def test_a_queue_loses_nothing_and_keeps_order(valkey: EmbeddedValkey) -> None:
+    class OnThisServer(QueueMachine):
+        def __init__(self) -> None:
+            super().__init__(valkey.url)
+
     run_state_machine_as_test(
-        lambda: QueueMachine(valkey.url),
+        OnThisServer,
         settings=settings(
             max_examples=100,
             stateful_step_count=40,

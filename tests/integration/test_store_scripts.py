@@ -31,7 +31,7 @@ async def dump(client: Client) -> dict[str, Any]:
         kind = (await client.redis.type(raw)).decode()
         name = raw.decode()
         if kind == "hash":
-            found[name] = await client.redis.hgetall(raw)
+            found[name] = await client.ask("HGETALL", raw)
         elif kind == "zset":
             found[name] = await client.redis.zrange(raw, 0, -1, withscores=True)
         else:
@@ -62,7 +62,7 @@ def held(sequence: int = 1, moved_ns: int = 5) -> Held:
 
 def acceptance(event: str = "e1", *, version: int = 0, sequence: int = 1, **more: Any) -> Acceptance:
     entry = orjson.dumps({"sequence": sequence})
-    made = {"fingerprint": f"f-{event}", "held": held(sequence), "link": "", "entry": entry, "body": b"{}", "now_ms": 1}
+    made: dict[str, Any] = {"fingerprint": f"f-{event}", "held": held(sequence), "link": "", "entry": entry, "body": b"{}", "now_ms": 1}
     return Acceptance(key=more.pop("key", "t1"), event_id=event, version=version, **(made | more))
 
 
