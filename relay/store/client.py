@@ -87,18 +87,18 @@ class _Packed:
     """Commands packed by hiredis: redis-py's asyncio connection packs in Python, at several times the cost
     of the round trip where a call carries hundreds of arguments."""
 
-    def pack_command(self, *args: Arg) -> list[bytes]:
+    def pack_command(self, *args: Any) -> list[bytes]:
         return [_packed(args)]
 
-    def pack_commands(self, commands: Iterable[Sequence[Arg]]) -> list[bytes]:
-        return [_packed(command) for command in commands]
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        return [_packed(tuple(command)) for command in commands]
 
 
-class _Connection(_Packed, Connection):
+class _Connection(_Packed, Connection):  # type: ignore[misc]  # redis-py says str where it writes bytes
     """A plain connection."""
 
 
-class _TlsConnection(_Packed, SSLConnection):
+class _TlsConnection(_Packed, SSLConnection):  # type: ignore[misc]
     """A connection over TLS."""
 
 
