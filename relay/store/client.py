@@ -94,11 +94,11 @@ class _Packed:
         return [_packed(tuple(command)) for command in commands]
 
 
-class _Connection(_Packed, Connection):  # type: ignore[misc]  # redis-py says str where it writes bytes
+class _Connection(_Packed, Connection):
     """A plain connection."""
 
 
-class _TlsConnection(_Packed, SSLConnection):  # type: ignore[misc]
+class _TlsConnection(_Packed, SSLConnection):
     """A connection over TLS."""
 
 
