@@ -96,7 +96,7 @@ class Bench:
         loop = asyncio.get_running_loop()
         Sink.reached = asyncio.Event()
         sink_port = free_port()
-        await loop.create_server(Sink, "127.0.0.1", sink_port)
+        await loop.create_server(Sink, "127.0.0.1", sink_port, backlog=4096)
         self.sink = f"http://127.0.0.1:{sink_port}"
         await self.bare_server()
         await self.bare_client()

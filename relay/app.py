@@ -32,6 +32,7 @@ from relay.services import SERVICES, Services, connect, open_services
 from relay.store.durability import durability_problems
 
 _LOOK_AGAIN_S = 1.0
+_SAY_AGAIN_S = 0.2
 
 
 def serve(config: Config, *, unsafe_durability: bool = False) -> int:
@@ -183,7 +184,11 @@ async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> Non
         services.log.info("worker.ready")
         await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        running.cancel()
+        while not running.done():
+            # A cancellation that comes while arq speaks to its database may be swallowed there, and arq
+            # then polls on for ever: it is told again.
+            running.cancel()
+            await asyncio.wait([running], timeout=_SAY_AGAIN_S)
         try:
             await running
         except asyncio.CancelledError:

@@ -113,7 +113,7 @@ class Dispatcher:
             try:
                 due = await active.drain.run()
                 if active.claim is claim:
-                    await self._tools.store.hints.give_back(self._hint, [(claim, due)])
+                    await self._tools.store.hints.give_back(self._hint, claim, due)
             except StoreError as error:
                 # The lease runs out by itself, and the hint with it: the recipient comes round again.
                 self._log.warning("drain.interrupted", recipient=recipient, error=type(error).__name__)

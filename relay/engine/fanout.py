@@ -28,12 +28,13 @@ from relay.store.ledger import Line
 from relay.store.queues import Entry
 from relay.store.transfers import Held, Unplanned
 
-_TRANSFERS = 64
+_TRANSFERS = 256
 """Transfers planned in one round."""
 _EVENTS = 16
 """Events of one transfer planned in one round."""
 _CLAIM_MS = 30_000
-"""A worker that dies while planning leaves its transfers to others after this long."""
+"""A worker that dies while planning leaves its transfers to others after this long, or after the lease
+of its queues where that is shorter."""
 
 
 @dataclass(slots=True)
@@ -66,12 +67,13 @@ class FanOut:
         self._clock = clock
         self._log = log
         self._wake = wake
+        self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
         """Plan until nothing is due, waking each channel that got something to do."""
         while True:
             now = self._clock()
-            until = now + _CLAIM_MS + random.random()
+            until = now + self._claim_ms + random.random()
             claims = await self._store.hints.take(Hint.PLAN, now_ms=now, until=until, most=_TRANSFERS)
             if not claims:
                 return
@@ -214,17 +216,24 @@ class FanOut:
         jobs: Sequence[_Job],
         due: dict[Channel, list[tuple[str, int]]],
     ) -> None:
-        for hint, channel in ((Hint.WEBHOOK, Channel.WEBHOOK), (Hint.EMAIL, Channel.EMAIL)):
-            await self._store.hints.make_due(hint, due[channel])
-        await self._store.transfers.planned([(job.key, job.unplanned.member) for job in jobs])
-        now = self._clock()
-        await self._store.hints.give_back(
-            Hint.PLAN,
-            [
-                (claim, now if len(unplanned) == _EVENTS else None)
-                for claim, (_, unplanned) in zip(claims, inboxes, strict=True)
-            ],
+        store, now = self._store, self._clock()
+        calls = [
+            store.hints.due(hint, due[channel])
+            for hint, channel in ((Hint.WEBHOOK, Channel.WEBHOOK), (Hint.EMAIL, Channel.EMAIL))
+            if due[channel]
+        ]
+        if jobs:
+            calls.append(store.transfers.planning_done([(job.key, job.unplanned.member) for job in jobs]))
+        calls.append(
+            store.hints.giving_back(
+                Hint.PLAN,
+                [
+                    (claim, now if len(unplanned) == _EVENTS else None)
+                    for claim, (_, unplanned) in zip(claims, inboxes, strict=True)
+                ],
+            )
         )
+        await store.client.batch(calls)
 
 
 def _as_first_given(event: Event, held: Held) -> Event:
@@ -268,6 +277,13 @@ def _entry(made: dict[str, Any], unordered: set[str], registered: dict[str, Regi
     )
 
 
+def _named(made: dict[str, Any]) -> dict[str, Any]:
+    """As much of a delivery as a log says of it."""
+    to = made["recipient"]
+    names = ("audience", "channel", "partner", "endpoint", "email")
+    return {"id": made["id"], "recipient": {name: to[name] for name in names if name in to}}
+
+
 def _lines(job: _Job) -> list[Line]:
     """What the event adds to each partner's records: the activity log, the feed, or both."""
     stored, event, entry = job.stored, job.event, job.unplanned.entry
@@ -299,7 +315,7 @@ def _lines(job: _Job) -> list[Line]:
                 "status": event.transfer.status,
                 "customer_id": None if customer is None else customer.id,
                 "customer_name": None if customer is None else customer.name,
-                "told": [d for d in stored["deliveries"] if d["recipient"]["audience"] == audience],
+                "told": [_named(d) for d in stored["deliveries"] if d["recipient"]["audience"] == audience],
                 "skips": [s for s in stored["skips"] if s["audience"] == audience],
                 "customer_told": customers,
             }

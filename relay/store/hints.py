@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relay.store.client import Call, Client, Op, Script
+from relay.store.client import Call, Client, GroupCommit, Op, Script
 
 SHARDS = 4
 
@@ -41,6 +41,7 @@ class Hints:
         self._index = Script.read("index")
         self._take = Script.read("take")
         self._settle = Script.read("hint")
+        self._give_back = GroupCommit(client, self._settle)
 
     def due(self, hint: Hint, members: Sequence[tuple[str, int]]) -> Call:
         """The call that makes members due at a time, or earlier than they were."""
@@ -71,10 +72,10 @@ class Hints:
             ],
         )
 
-    async def give_back(self, hint: Hint, claims: Sequence[tuple[Claim, int | None]]) -> None:
-        """Give them back now."""
-        if claims:
-            await self._client.batch([self.giving_back(hint, claims)])
+    async def give_back(self, hint: Hint, claim: Claim, at_ms: int | None) -> None:
+        """Give one back now, together with others that are given back in this moment."""
+        (op,) = self.giving_back(hint, [(claim, at_ms)]).ops
+        await self._give_back(op)
 
     async def count(self, hint: Hint) -> int:
         """How many members wait, due or not."""

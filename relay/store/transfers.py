@@ -17,7 +17,7 @@ import orjson
 
 from relay.lifecycle import Standing
 from relay.model import Audience, EventType, Kind, Skip, Status
-from relay.store.client import Client, GroupCommit, Op, Script
+from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.hints import Hint, tag_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
 
@@ -194,9 +194,10 @@ class Transfers:
             batch.append(tuple(op))
         return await self._client.run(self._plan, batch)
 
-    async def planned(self, members: Sequence[tuple[str, str]]) -> list[int]:
-        """These inbox members (transfer key, member) are carried out; how many each transfer has left."""
-        return await self._client.run(self._planned, [(f"t:{key}", member) for key, member in members])
+    def planning_done(self, members: Sequence[tuple[str, str]]) -> Call:
+        """The call that says: these inbox members (transfer key, member) are carried out. Its replies are
+        how many each transfer has left."""
+        return Call(self._planned, [(f"t:{key}", member) for key, member in members])
 
     async def retell(self, key: str, sequence: int, audience: Audience) -> None:
         """Have one audience of a past event told, unless it was."""

@@ -137,24 +137,24 @@ async def test_the_first_plan_holds(client: Client, transfers: Transfers) -> Non
     assert await transfers.body("t1", 1, Audience.SOURCE) == b"one"
 
 
-async def test_an_inbox_is_emptied_in_order_and_once(transfers: Transfers) -> None:
+async def test_an_inbox_is_emptied_in_order_and_once(client: Client, transfers: Transfers) -> None:
     for n in range(1, 13):
         await transfers.accept(acceptance(f"e{n}", version=n - 1, sequence=n))
     ((_, found),) = await transfers.inboxes(["t1"], 100)
     assert [one.sequence for one in found] == list(range(1, 13))
-    assert await transfers.planned([("t1", "1")]) == [11]
-    assert await transfers.planned([("t1", "1")]) == [11]
+    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [11]
+    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [11]
 
 
 async def test_one_audience_is_told_afterwards_once(client: Client, transfers: Transfers) -> None:
     await transfers.accept(acceptance())
-    await transfers.planned([("t1", "1")])
+    await client.batch([transfers.planning_done([("t1", "1")])])
     for _ in range(2):
         await transfers.retell("t1", 1, Audience.TARGET)
     ((_, found),) = await transfers.inboxes(["t1"], 9)
     assert [(one.member, one.audience) for one in found] == [("1~target", Audience.TARGET)]
     await transfers.fix_plans([("t1", "1~target", b"{}", {})])
-    await transfers.planned([("t1", "1~target")])
+    await client.batch([transfers.planning_done([("t1", "1~target")])])
     before = await dump(client)
     await transfers.retell("t1", 1, Audience.TARGET)
     assert await dump(client) == before
@@ -424,9 +424,9 @@ async def test_a_hint_is_taken_by_one_and_due_again_if_it_dies(hints: Hints) -> 
     (claim,) = await hints.take(Hint.WEBHOOK, now_ms=5, until=10.5, most=4)
     assert await hints.take(Hint.WEBHOOK, now_ms=10, until=20.25, most=4) == []
     (other,) = await hints.take(Hint.WEBHOOK, now_ms=11, until=20.25, most=4)
-    await hints.give_back(Hint.WEBHOOK, [(claim, None)])
+    await hints.give_back(Hint.WEBHOOK, claim, None)
     assert await hints.count(Hint.WEBHOOK) == 1
-    await hints.give_back(Hint.WEBHOOK, [(other, None)])
+    await hints.give_back(Hint.WEBHOOK, other, None)
     assert await hints.count(Hint.WEBHOOK) == 0
 
 
@@ -434,7 +434,7 @@ async def test_work_that_came_meanwhile_is_not_forgotten_by_who_gives_back(hints
     await hints.make_due(Hint.PLAN, [("t1", 0)])
     (claim,) = await hints.take(Hint.PLAN, now_ms=1, until=100.5, most=4)
     await hints.make_due(Hint.PLAN, [("t1", 2)])
-    await hints.give_back(Hint.PLAN, [(claim, None)])
+    await hints.give_back(Hint.PLAN, claim, None)
     assert [c.member for c in await hints.take(Hint.PLAN, now_ms=2, until=200.5, most=4)] == ["t1"]
 
 
