@@ -77,6 +77,8 @@ class Child:
             process_group=0,  # Ctrl-C reaches the parent, which ends its children in order
             preexec_fn=dying_with_parent(),
         )
+        if self._ending.is_set():  # told so while it was being started
+            self._process.kill()
         assert self._process.stdout is not None
         while True:
             try:

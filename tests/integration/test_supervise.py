@@ -70,6 +70,14 @@ async def test_a_child_that_is_told_to_end_is_not_started_again(start: Callable[
     assert running.said.empty()
 
 
+async def test_a_child_that_is_told_to_end_while_it_starts_ends(start: Callable[[str], Running]) -> None:
+    running = start(PID_THEN_WAIT)
+    await asyncio.sleep(0)  # the task has begun to start it, and no more
+    await running.child.end(WITHIN_S)
+    await asyncio.wait_for(running.task, WITHIN_S)
+    assert running.child.pid is None
+
+
 async def test_a_child_that_does_not_listen_is_killed(start: Callable[[str], Running]) -> None:
     running = start(DEAF)
     await running.line()
