@@ -22,6 +22,8 @@ from relay.retry import Again, Schedule, Settled, decide
 from relay.store import Store
 from relay.store.queues import Advanced, Mark, Result, Taken
 
+_AHEAD = 2
+"""Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
 
@@ -50,6 +52,7 @@ class Drain:
         self._recipient = recipient
         self._token = token
         self._results: list[Result] = []
+        self._window = asyncio.Semaphore(tools.window)
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._wake = asyncio.Event()
@@ -91,7 +94,7 @@ class Drain:
     async def _advance(self, results: list[Result]) -> Advanced:
         tools = self._tools
         busy = self._busy
-        want = 0 if self.stopping or self._hold else tools.window - busy
+        want = 0 if self.stopping or self._hold else _AHEAD * tools.window - busy
         hold, self._hold_until_ms = self._hold_until_ms, None
         return await tools.store.queues.advance(
             self._recipient,
@@ -169,7 +172,7 @@ class Drain:
 
     async def _send(self, parcel: Parcel) -> None:
         tools = self._tools
-        async with tools.gate:
+        async with self._window, tools.gate:
             now = tools.clock()
             try:
                 attempt = await tools.sender.send(parcel, now)
@@ -216,7 +219,7 @@ class Drain:
         tools.recorder.attempted(one.delivery, attempt, decision, now)
 
     def _notice(self) -> None:
-        if len(self._results) * 2 >= self._tools.window or self._busy == 0:
+        if len(self._results) >= self._tools.window or self._busy == 0:
             self._awaken()
         elif self._lingering is None:
             self._lingering = asyncio.get_running_loop().call_later(_LINGER_S, self._awaken)
