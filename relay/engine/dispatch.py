@@ -68,6 +68,9 @@ class Dispatcher:
         self._stopping = True
         for active in self._active.values():
             active.drain.stopping = True
+        if self._runner is not None:
+            # What it has just taken is given back by a drain of its own.
+            await asyncio.wait([self._runner], timeout=within_s)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_s)
         for task in self._tasks:
@@ -121,10 +124,10 @@ class Dispatcher:
                 self._log.exception("drain.failed", recipient=recipient)
             finally:
                 newest = self._active.pop(recipient).claim
-            if newest is claim or self._stopping:
+            if newest is claim:
                 break
             # Somebody made the recipient due while it was being drained: look again, or it would wait
-            # for its hint to run out.
+            # for its hint to run out; when stopping too, so that the next worker finds it at once.
             claim = newest
         if len(self._tasks) >= _MOST_DRAINS:
             self.wake()
