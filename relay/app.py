@@ -21,17 +21,21 @@ from structlog.typing import FilteringBoundLogger
 
 from relay.api import add_routes
 from relay.config import Config, missing_secrets
+from relay.door import Door
 from relay.engine.engine import Engine
 from relay.errors import ConfigError, StoreError, StoreUnavailable
 from relay.jobs import create_worker
 from relay.logs import open_log
 from relay.nudge import open_pool
-from relay.receive import Door, Receiver
+from relay.pressure import Pressure
+from relay.receive import Receiver
 from relay.record import Recorder
 from relay.services import SERVICES, Services, connect, open_services
 from relay.store.durability import durability_problems
+from relay.store.hints import Hint
 
 _LOOK_AGAIN_S = 1.0
+_PRESSURE: web.AppKey[Pressure] = web.AppKey("pressure", Pressure)
 _SAY_AGAIN_S = 0.2
 
 
@@ -53,12 +57,17 @@ def create_app(services: Services) -> web.Application:
     add_routes(app)
     recorder = Recorder(services.log, services.store.counters)
     door = Door(services.store, services.vault, recorder, services.nudge_fan_out, services.clock)
+    pressure = Pressure(
+        most_unplanned=config.limits.most_unplanned, rate=config.limits.events_per_second
+    )
+    app[_PRESSURE] = pressure
     receiver = Receiver(
         door,
         recorder,
         services.clock,
         most_event=config.server.max_event_bytes,
         body_timeout_s=config.server.body_timeout_seconds,
+        pressure=pressure,
     )
     app.router.add_post("/v1/events", receiver.post)
     app.cleanup_ctx.append(_counting)
@@ -66,21 +75,22 @@ def create_app(services: Services) -> web.Application:
 
 
 async def _counting(app: web.Application) -> AsyncIterator[None]:
-    """Write this process's counts once a second, and at the end."""
-    counters, log = app[SERVICES].store.counters, app[SERVICES].log
+    """Once a second, write this process's counts and learn how much waits to be planned."""
+    store, log, pressure = app[SERVICES].store, app[SERVICES].log, app[_PRESSURE]
 
     async def go() -> None:
         while True:
             await asyncio.sleep(1)
             try:
-                await counters.flush()
+                await store.counters.flush()
+                pressure.learn(await store.hints.count(Hint.PLAN))
             except StoreError as error:
                 log.warning("counters.kept", error=type(error).__name__)
 
     task = asyncio.get_running_loop().create_task(go())
     yield
     task.cancel()
-    await counters.flush()
+    await store.counters.flush()
 
 
 async def _main(

@@ -231,6 +231,13 @@ class Drain:
         self._wake.set()
 
     async def _some_results(self) -> None:
+        """Wait for results, but not so long that the lease runs out under a slow request: the step that
+        follows renews it."""
         self._wake.clear()
-        if not self._results:
+        if self._results:
+            return
+        renew = asyncio.get_running_loop().call_later(self._tools.lease_ms / 3000, self._wake.set)
+        try:
             await self._wake.wait()
+        finally:
+            renew.cancel()

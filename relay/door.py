@@ -1,0 +1,233 @@
+"""Whose event is this, does the lifecycle allow it, and is it on disk?
+
+What happens between a sound event and its answer (contract, section 2). Requests that arrive together share
+their round trips to the database; an event whose transfer moved meanwhile is judged again.
+"""
+
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from relay.auth import Caller
+from relay.intake import Parsed, Problem
+from relay.lifecycle import FINAL, Move, Verdict, judge
+from relay.model import TokenHolder
+from relay.record import Recorder
+from relay.store import Store
+from relay.store.records import Refusal
+from relay.store.transfers import Acceptance, Accepted, Held, Known
+from relay.times import to_datetime, to_ms
+from relay.vault import Vault
+
+_TRIES = 64
+"""How often an event is judged again because its transfer moved meanwhile; then it is 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one event is answered: an HTTP status code and a JSON object."""
+
+    code: int
+    body: dict[str, Any]
+
+
+class Door:
+    """Judges and accepts events."""
+
+    def __init__(
+        self, store: Store, vault: Vault, recorder: Recorder, nudge: Callable[[], None], clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._recorder = recorder
+        self._nudge = nudge
+        self._clock = clock
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._queued: defaultdict[str, int] = defaultdict(int)
+
+    async def accept(self, parsed: Parsed, caller: Caller) -> Answer:
+        """One event: accepted, repeated, or refused with the reason. Durable when it says accepted."""
+        started = time.perf_counter()
+        key = parsed.event.transfer_key
+        # Events of one transfer take turns in this process, so that they do not judge each other stale.
+        self._queued[key] += 1
+        try:
+            async with self._turns[key]:
+                status, answer = await self._judge_and_write(parsed, caller)
+        finally:
+            self._queued[key] -= 1
+            if not self._queued[key]:
+                del self._queued[key], self._turns[key]
+        event = parsed.event
+        self._recorder.received(
+            status=status,
+            event_id=event.id,
+            type=event.type.value,
+            transfer=event.transfer.id,
+            seconds=time.perf_counter() - started,
+        )
+        if answer.code == HTTPStatus.ACCEPTED:
+            self._nudge()
+        return answer
+
+    async def _judge_and_write(self, parsed: Parsed, caller: Caller) -> tuple[str, Answer]:
+        event = parsed.event
+        fingerprint = parsed.fingerprint()
+        for _ in range(_TRIES):
+            known = await self._store.transfers.look(event.transfer_key, event.id)
+            if not _owns(caller, known.held):
+                return "forbidden", problem(
+                    HTTPStatus.FORBIDDEN, event.id, "this transfer belongs to another producer"
+                )
+            if known.claim is not None and known.claim.decode() != fingerprint:
+                return "conflict", _conflict(event.id)
+            if known.sequence is not None:
+                return "duplicate", Answer(HTTPStatus.OK, {"id": event.id, "status": "duplicate"})
+            verdict = judge(
+                None if known.held is None else known.held.standing,
+                kind=event.transfer.kind,
+                type_=event.type,
+                occurred_ns=event.occurred_ns,
+            )
+            if not verdict.is_accepted:
+                return "refused", await self._refuse(parsed, known, verdict)
+            match await self._store.transfers.accept(
+                self._acceptance(parsed, fingerprint, caller, known, verdict)
+            ):
+                case Accepted.DONE:
+                    return "accepted", Answer(HTTPStatus.ACCEPTED, {"id": event.id, "status": "accepted"})
+                case Accepted.REPEATED:
+                    return "duplicate", Answer(HTTPStatus.OK, {"id": event.id, "status": "duplicate"})
+                case Accepted.CLAIMED:
+                    return "conflict", _conflict(event.id)
+                case Accepted.MOVED:
+                    continue
+        return "contended", Answer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            {**_fields(HTTPStatus.SERVICE_UNAVAILABLE, "this transfer is very busy; send the event again"),
+             "id": event.id},
+        )
+
+    async def _refuse(self, parsed: Parsed, known: Known, verdict: Verdict) -> Answer:
+        event = parsed.event
+        assert known.held is not None  # only a transfer that exists can refuse a step
+        await self._store.transfers.refuse(
+            event.transfer_key,
+            Refusal(
+                event_id=event.id,
+                type=event.type,
+                occurred_at=event.occurred_at,
+                refused_at_ms=self._clock(),
+                status=known.held.status,
+                reason=verdict.reason,
+            ),
+        )
+        return problem(HTTPStatus.CONFLICT, event.id, verdict.reason)
+
+    def _acceptance(
+        self, parsed: Parsed, fingerprint: str, caller: Caller, known: Known, verdict: Verdict
+    ) -> Acceptance:
+        event, now = parsed.event, self._clock()
+        held = _after(parsed, caller, known.held, verdict, now)
+        applied = verdict.move is Move.APPLIED
+        link = ""
+        if held.status in FINAL:
+            link = "-"
+        elif event.transfer.acceptance_url is not None and applied:
+            link = self._vault.seal(
+                event.transfer.acceptance_url.encode(), context=f"transfer:{event.transfer_key}:link"
+            )
+        entry = {
+            "sequence": held.sequence,
+            "event_id": event.id,
+            "type": event.type,
+            "occurred_at": event.occurred_at,
+            "accepted_at_ms": now,
+            "producer": caller.id if caller.holder is TokenHolder.PRODUCER else None,
+            "late": verdict.move is Move.LATE,
+            "repeat": verdict.move is Move.REPEAT,
+            "derived": False,
+            "gap": verdict.gap,
+            "actor_role": None if event.actor is None else event.actor.role,
+            "link": link not in ("", "-"),
+        }
+        return Acceptance(
+            key=event.transfer_key,
+            event_id=event.id,
+            fingerprint=fingerprint,
+            version=known.version,
+            held=held,
+            entry=orjson.dumps(entry),
+            body=parsed.stored(),
+            link=link,
+            now_ms=now,
+        )
+
+
+def _after(parsed: Parsed, caller: Caller, held: Held | None, verdict: Verdict, now: int) -> Held:
+    """The transfer as this event leaves it."""
+    transfer, standing = parsed.event.transfer, verdict.standing
+    assert standing is not None  # only a derived stall has none, and producers do not post it
+    sequence = (0 if held is None else held.sequence) + 1
+    applied = verdict.move is Move.APPLIED
+    producer = caller.id if caller.holder is TokenHolder.PRODUCER else None
+    customer = transfer.customer.id if transfer.customer is not None else None
+    return Held(
+        id=transfer.id if held is None else held.id,
+        kind=transfer.kind,
+        status=standing.status,
+        moved_ns=standing.moved_ns,
+        sequence=sequence,
+        current=sequence if applied or held is None else held.current,
+        source=transfer.source.id.casefold() if applied or held is None else held.source,
+        target=transfer.target.id.casefold() if applied or held is None else held.target,
+        source_id=_first_given(transfer.source.id, held.source_id if held is not None else None),
+        target_id=_first_given(transfer.target.id, held.target_id if held is not None else None),
+        customer=customer or ("" if held is None else held.customer),
+        created_ms=to_ms(to_datetime(transfer.created_at)) if held is None else held.created_ms,
+        updated_ms=now,
+        producer=producer if held is None or held.producer is None else held.producer,
+        derived=standing.derived,
+        before=standing.before,
+    )
+
+
+def _first_given(id_: str, before: str | None) -> str:
+    """An id in the spelling that it was first given in."""
+    return before if before is not None and before.casefold() == id_.casefold() else id_
+
+
+def _owns(caller: Caller, held: Held | None) -> bool:
+    """Whether this caller may post about the transfer: it belongs to the producer that first named it."""
+    if caller.holder is TokenHolder.OPERATOR or caller.all_transfers:
+        return True
+    return held is None or held.producer is None or held.producer == caller.id
+
+
+def _fields(status: HTTPStatus, detail: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+
+
+def problem(
+    status: HTTPStatus, event_id: str | None, detail: str, problems: Sequence[Problem] = ()
+) -> Answer:
+    """A refusal (RFC 9457), with the event it is about and everything that is wrong."""
+    body = _fields(status, detail)
+    if event_id is not None:
+        body["id"] = event_id
+    if problems:
+        body["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in problems]
+    return Answer(status, body)
+
+
+def _conflict(event_id: str) -> Answer:
+    return problem(HTTPStatus.CONFLICT, event_id, "another event has this id; give each event its own")
