@@ -124,8 +124,10 @@ def plan(
     default_locale: str,
     derived_email: bool = False,
     only: Audience | None = None,
+    by: Channel | None = None,
 ) -> Plan:
-    """Who is told of this step. `only` limits it to one audience that is told afterwards."""
+    """Who is told of this step. `only` limits it to one audience that is told afterwards, `by` that to
+    the one channel that it did not have."""
     made = Plan()
     pairs: dict[tuple[Audience, Channel], None] = dict.fromkeys(_POSSIBLE)
     told = {
@@ -138,7 +140,7 @@ def plan(
         for audience in audiences
     }
     for audience, channel in pairs | told:
-        if only is not None and audience is not only:
+        if only not in (None, audience) or by not in (None, channel):
             continue
         if (audience, channel) not in told:
             made.skips.append(Skip(audience=audience, channel=channel, reason=SkipReason.POLICY))

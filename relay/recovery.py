@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from relay.lifecycle import FINAL
-from relay.model import Audience, Endpoint, EndpointState
+from relay.model import Audience, Channel, Endpoint, EndpointState
 from relay.ping import ping
 from relay.services import Services
 from relay.store.hints import Hint
@@ -142,10 +142,13 @@ async def get_replay(services: Services, endpoint_id: str, replay_id: str) -> Re
 
 
 async def registered(services: Services, partner: str) -> None:
-    """A partner has registered, or has its first endpoint: what was kept for it is told, unless the
-    transfer has ended."""
+    """A partner has registered, or has an endpoint: what was kept for it is told, unless the transfer has
+    ended. Registering comes before the first endpoint, so webhooks are told by themselves."""
     store = services.store
     waiting = await store.ledger.waiting(partner)
+    if not waiting:
+        return
+    has_endpoint = bool(await store.registry.list_endpoints(partner))
     over: list[str] = []
     for member in waiting:
         sequence, audience, key = member.split("|", 2)
@@ -154,6 +157,8 @@ async def registered(services: Services, partner: str) -> None:
             over.append(member)
             continue
         await store.transfers.retell(key, int(sequence), Audience(audience))
+        if has_endpoint:
+            await store.transfers.retell(key, int(sequence), Audience(audience), Channel.WEBHOOK)
         await store.hints.make_due(Hint.PLAN, [(key, services.clock())])
     await store.ledger.no_longer_waiting(partner, over)
     if len(over) < len(waiting):

@@ -127,6 +127,7 @@ class FanOut:
                     default_locale=self._config.mail.default_locale,
                     derived_email=self._config.notify.derived_email,
                     only=one.audience,
+                    by=one.channel,
                 )
             )
         except Exception:

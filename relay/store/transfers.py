@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from relay.lifecycle import Standing
-from relay.model import Audience, EventType, Kind, Skip, Status
+from relay.model import Audience, Channel, EventType, Kind, Skip, Status
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.hints import Hint, tag_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
@@ -103,11 +103,13 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """One inbox entry: an event, all of whose audiences (or only `audience`) are to be told."""
+    """One inbox entry: an event, all of whose audiences (or only `audience`) are to be told, by every
+    channel (or only `channel`)."""
 
     member: str
     sequence: int
     audience: Audience | None
+    channel: Channel | None
     entry: dict[str, Any]
     body: bytes
     plan: bytes | None
@@ -199,9 +201,12 @@ class Transfers:
         how many each transfer has left."""
         return Call(self._planned, [(f"t:{key}", member) for key, member in members])
 
-    async def retell(self, key: str, sequence: int, audience: Audience) -> None:
-        """Have one audience of a past event told, unless it was."""
-        await self._client.run(self._retell, [(f"t:{key}", f"{sequence}~{audience.value}", sequence)])
+    async def retell(
+        self, key: str, sequence: int, audience: Audience, channel: Channel | None = None
+    ) -> None:
+        """Have one audience of a past event told, unless it was; by one channel, where one came later."""
+        member = f"{sequence}~{audience.value}" + (f"~{channel.value}" if channel is not None else "")
+        await self._client.run(self._retell, [(f"t:{key}", member, sequence)])
 
     async def body(self, key: str, sequence: int, audience: Audience) -> bytes | None:
         """What an audience is shown of an event, as it was fixed when the event was planned."""
@@ -244,12 +249,13 @@ def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
         member, entry, body, plan = flat[at : at + 4]
         if member is None or entry is None or body is None:
             continue
-        sequence, _, audience = member.decode().partition("~")
+        sequence, audience, channel = (*member.decode().split("~"), "", "")[:3]
         found.append(
             Unplanned(
                 member.decode(),
                 int(sequence),
                 Audience(audience) if audience else None,
+                Channel(channel) if channel else None,
                 orjson.loads(entry),
                 body,
                 plan,
@@ -295,7 +301,8 @@ def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
     # Who is told afterwards may be planned twice: a SIM target's root user is told before its partner is known.
     deliveries: dict[str, PlannedDelivery] = {}
     skips: list[Skip] = []
-    for name in [f"p:{sequence}", *(f"p:{sequence}~{a.value}" for a in Audience)]:
+    later = [f"{a.value}{way}" for a in Audience for way in ("", f"~{Channel.WEBHOOK.value}")]
+    for name in [f"p:{sequence}", *(f"p:{sequence}~{who}" for who in later)]:
         if name in fields:
             plan = orjson.loads(fields[name])
             deliveries |= {d["id"]: PlannedDelivery(**shown(d)) for d in plan["deliveries"]}

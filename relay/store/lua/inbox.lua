@@ -1,7 +1,8 @@
 -- What a transfer has accepted and not yet planned, oldest first.
 -- tag t:<transfer> · most
 -- -> { standing or false, then for each: member, timeline entry, event body, plan or false }
--- A member is a sequence, or `<sequence>~<audience>` where one audience is to be told afterwards.
+-- A member is a sequence, or `<sequence>~<audience>` where one audience is to be told afterwards, or
+-- `<sequence>~<audience>~<channel>` where it has got a channel only after that.
 local function operation(tag, a)
   local t = key(tag)
   local found = { call('HGET', t, 's') }
