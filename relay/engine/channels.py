@@ -155,10 +155,12 @@ class EmailChannel:
 
     async def _message(self, parcel: Parcel) -> Letter:
         delivery = parcel.taken.delivery
-        context = f"delivery:{delivery.id}:message"
-        if parcel.taken.sealed is not None:
-            return Letter.from_bytes(self._vault.open(parcel.taken.sealed, context=context))
         to = delivery.recipient
+        context = f"delivery:{delivery.id}:message"
+        # The link is erased when its transfer ends, out of a message that waits to be tried again too.
+        outlived = to.with_link and parcel.sealed_link is None
+        if parcel.taken.sealed is not None and not outlived:
+            return Letter.from_bytes(self._vault.open(parcel.taken.sealed, context=context))
         link = None
         if to.with_link and parcel.sealed_link is not None:
             opened = self._vault.open(parcel.sealed_link, context=f"transfer:{delivery.transfer_key}:link")

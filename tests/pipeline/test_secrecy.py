@@ -20,6 +20,7 @@ from relay.api.routes import ALL
 from relay.embedded import EmbeddedValkey
 from tests.pipeline.caller import Caller, Member
 from tests.pipeline.events import step
+from tests.pipeline.inside import Inside
 from tests.pipeline.rig import Rig
 
 # What is planted, by a name that says where. Each is unlike any other text.
@@ -237,6 +238,21 @@ async def test_the_link_is_erased_when_the_transfer_ends(rig: Rig, valkey: Embed
             dumped = redis.dump(key)
             assert dumped is None or sealed not in dumped, key
         assert not redis.hexists("relay:{t:tr-sim-canceled}", "link")
+
+
+async def test_a_mail_that_waits_loses_the_link_when_the_transfer_ends(world: Inside) -> None:
+    created, ended = sim_life("canceled")
+    world.mail.will("rcpt", "450 later")
+    await world.api.post(created)
+    await world.sweep()
+    assert world.mail.messages == []
+    await world.api.post(ended)
+    world.pass_time(60)
+    await world.sweep()
+    (mail,) = world.mail.messages
+    assert mail.to == ROOT
+    assert LINK not in mail.raw.decode()
+    assert "".join(p.get_content() for p in mail.parsed.walk() if p.get_content_maintype() == "text").count(LINK) == 0
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
