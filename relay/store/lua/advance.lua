@@ -11,17 +11,26 @@
 
 local function record(tag, now, did, verdict, at, reason, attempt, sealed)
   local fly = key(tag, 'fly')
-  if call('HEXISTS', fly, did) == 0 then return end
   local d = key(tag, 'd:' .. did)
-  if verdict == 'm' then return call('HSET', d, 'x', sealed) end
-  local lane = call('HGET', d, 'l')
-  land(tag, did, lane)
-  if attempt ~= '' then call('HSET', d, 'a' .. call('HINCRBY', d, 'n', 1), attempt) end
-  if verdict == 'r' or verdict == 'b' then
-    return await(tag, did, lane, at, call('HGET', d, 'n'), now)
+  if verdict == 'm' then
+    if call('HEXISTS', fly, did) == 1 then call('HSET', d, 'x', sealed) end
+    return
   end
-  call('HSET', d, 's', verdict, 'z', now, 'w', reason)
-  call('HDEL', d, 't', 'x')
+  if call('HDEL', fly, did) == 0 then return end
+  local known = call('HMGET', d, 'l', 'n', 'x')
+  local lane, n = known[1], tonumber(known[2])
+  if lane ~= '' then call('HDEL', key(tag, 'busy'), lane) end
+  local set = {}
+  if attempt ~= '' then
+    n = n + 1
+    set = { 'n', n, 'a' .. n, attempt }
+  end
+  if verdict == 'r' or verdict == 'b' then
+    if n > 0 then call('HSET', d, 'n', n, unpack(set)) end
+    return await(tag, did, lane, at, tostring(n), now)
+  end
+  call('HSET', d, 's', verdict, 'z', now, 'w', reason, unpack(set))
+  if known[3] then call('HDEL', d, 'x') end
   if lane ~= '' then
     call('ZREM', key(tag, 'lane:' .. lane), did)
     focus(tag, lane, now)
@@ -30,23 +39,41 @@ end
 
 -- How many may go now, the time from which the next are counted, the gap between two, and how far ahead
 -- of it they may be: a second's worth (the generic cell rate algorithm).
-local function allowed(q, now)
-  local r = call('HMGET', q, 'rate', 'tat')
-  local rate = tonumber(r[1] or '0')
+local function allowed(rate, tat, now)
   if rate == 0 then return math.huge, now, 0, 0 end
   local gap = 60000 / rate
-  local base = math.max(tonumber(r[2] or '0'), now)
+  local base = math.max(tat, now)
   local slack = gap * (math.max(1, math.floor(rate / 60)) - 1)
   return math.floor((now + slack - base) / gap) + 1, base, gap, slack
+end
+
+-- Up to `want` due deliveries leave where they wait. First tries go before retries, but leave them a quarter
+-- of the room. Where the room is less than four, as on an endpoint with a rate limit, the quarters add up
+-- from one step to the next.
+local function leave(tag, q, now, want)
+  local retries = call('ZRANGEBYSCORE', key(tag, 'again'), '-inf', now, 'LIMIT', 0, want)
+  local share = 0
+  if #retries > 0 then
+    local quarters = tonumber(call('HGET', q, 'quarters') or '0') + want
+    share = math.floor(quarters / 4)
+    call('HSET', q, 'quarters', quarters - 4 * share)
+  end
+  local going = call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want - math.min(#retries, share))
+  if #going > 0 then call('ZREM', key(tag, 'due'), unpack(going)) end
+  local rest = {}
+  while #rest < #retries and #going + #rest < want do rest[#rest + 1] = retries[#rest + 1] end
+  if #rest > 0 then call('ZREM', key(tag, 'again'), unpack(rest)) end
+  for _, did in ipairs(rest) do going[#going + 1] = did end
+  return going
 end
 
 local function operation(tag, a)
   local q = key(tag, 'q')
   local token, now = a[1], tonumber(a[2])
-  local lease = call('HMGET', q, 'token', 'until')
+  local known = call('HMGET', q, 'token', 'until', 'held', 'hold', 'rate', 'tat', 'fs')
   local fly = key(tag, 'fly')
-  if lease[1] ~= token then
-    if lease[1] and tonumber(lease[2]) > now then return { 'busy', lease[2] } end
+  if known[1] ~= token then
+    if known[1] and tonumber(known[2]) > now then return { 'busy', known[2] } end
     if #a > 7 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
       local d = call('HMGET', key(tag, 'd:' .. did), 'l', 'n')
@@ -54,55 +81,58 @@ local function operation(tag, a)
       if d[1] then await(tag, did, d[1], now, d[2], now) end
     end
   end
-  if a[7] ~= '' then call('HSET', q, 'hold', a[7]) end
-  if a[6] == '0' then call('HDEL', q, 'rate') elseif a[6] ~= '' then call('HSET', q, 'rate', a[6]) end
+  local rate, hold = known[5] or '0', known[4] or '0'
+  if a[7] ~= '' then
+    hold = a[7]
+    call('HSET', q, 'hold', hold)
+  end
+  if a[6] ~= '' and a[6] ~= rate then
+    rate = a[6]
+    call('HSET', q, 'rate', rate)
+  end
   local good, bad = false, false
   for i = 8, #a, 6 do
     record(tag, now, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
     if a[i + 1] == 'd' then good = true end
     if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'x') then bad = true end
   end
-  if good then call('HDEL', q, 'fs', 'warned') end
-  if bad and not good then call('HSETNX', q, 'fs', now) end
+  local failing = known[7] or ''
+  if good and failing ~= '' then
+    call('HDEL', q, 'fs', 'warned')
+    failing = ''
+  elseif bad and not good and failing == '' then
+    failing = string.format('%.0f', now)
+    call('HSET', q, 'fs', failing)
+  end
 
-  local reply = { 'ok', call('HGET', q, 'fs') or '', '-' }
-  local state = call('HMGET', q, 'held', 'hold')
+  local reply = { 'ok', failing, '-' }
   local want = tonumber(a[4])
-  if state[1] == '1' or tonumber(state[2] or '0') > now then want = 0 end
-  local room, base, gap, slack = allowed(q, now)
+  if known[3] == '1' or tonumber(hold) > now then want = 0 end
+  local room, base, gap, slack = allowed(tonumber(rate), tonumber(known[6] or '0'), now)
   want = math.min(want, room)
-  local taken = 0
-  if want > 0 then
-    -- First tries go before retries, but leave them a quarter of the room. Where the room is less than
-    -- four, as on an endpoint with a rate limit, the quarters add up from one step to the next.
-    local retries = call('ZRANGEBYSCORE', key(tag, 'again'), '-inf', now, 'LIMIT', 0, want)
-    local share = 0
-    if #retries > 0 then
-      local quarters = tonumber(call('HGET', q, 'quarters') or '0') + want
-      share = math.floor(quarters / 4)
-      call('HSET', q, 'quarters', quarters - 4 * share)
-    end
-    local firsts = call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want - math.min(#retries, share))
-    for _, lot in ipairs({ { 'due', firsts }, { 'again', retries } }) do
-      for _, did in ipairs(lot[2]) do
-        if taken < want then
-          local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l')
-          call('ZREM', key(tag, lot[1]), did)
-          if d[1] then
-            call('HSET', fly, did, now)
-            if d[5] ~= '' then call('HSET', key(tag, 'busy'), d[5], did) end
-            taken = taken + 1
-            reply[#reply + 1] = did
-            reply[#reply + 1] = d[1]
-            reply[#reply + 1] = d[2]
-            reply[#reply + 1] = d[3]
-            reply[#reply + 1] = d[4] or '0'
-          end
-        end
+  local flying, lanes = {}, {}
+  for _, did in ipairs(want > 0 and leave(tag, q, now, want) or {}) do
+    local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l')
+    if d[1] then
+      flying[#flying + 1] = did
+      flying[#flying + 1] = now
+      if d[5] ~= '' then
+        lanes[#lanes + 1] = d[5]
+        lanes[#lanes + 1] = did
       end
+      reply[#reply + 1] = did
+      reply[#reply + 1] = d[1]
+      reply[#reply + 1] = d[2]
+      reply[#reply + 1] = d[3]
+      reply[#reply + 1] = d[4] or '0'
     end
   end
-  if gap > 0 and taken > 0 then call('HSET', q, 'tat', base + taken * gap) end
+  local taken = #flying / 2
+  if taken > 0 then
+    call('HSET', fly, unpack(flying))
+    if #lanes > 0 then call('HSET', key(tag, 'busy'), unpack(lanes)) end
+    if gap > 0 then call('HSET', q, 'tat', base + taken * gap) end
+  end
   if taken == 0 and tonumber(a[5]) == 0 then
     call('HDEL', q, 'token', 'until')
     local due = next_due(tag)

@@ -1,7 +1,8 @@
 -- Shared by the scripts of a recipient's queue.
 -- Keys of a recipient: q (hash: lease, holds, health), due and again (sorted sets: first tries and
--- retries that wait, by time), fly (hash: in flight), busy (hash: lane to its delivery in flight), lane:<transfer> (sorted set: pending deliveries of
--- one transfer by sequence; only its head may wait or fly), all (sorted set: every delivery by creation),
+-- retries that wait, by time), fly (hash: in flight), busy (hash: lane to its delivery in flight),
+-- lane:<transfer> (sorted set: pending deliveries of one transfer by sequence; only its head may wait or
+-- fly), all (sorted set: every delivery by creation),
 -- d:<delivery> (hash: m meta, l lane, q sequence, s status, n attempts, t next time, z settled, w reason,
 -- x sealed message, a<n> attempts).
 
