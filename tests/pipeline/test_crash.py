@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,17 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(rig: Rig) -> No
     await nothing_is_pending(rig)
     assert len(rig.hooks.requests) == 2 * len(wanted)
     assert await rig.stop(second) == 0
+
+
+async def test_a_slow_answer_is_not_taken_for_a_dead_worker(mortal: Rig) -> None:
+    """Longer than a lease: the worker that waits keeps its lease, and no other sends the same again."""
+    members = [await mortal.api.register("contoso", mortal.hooks)]
+    for n in range(8):
+        members.append(replace(members[0]))
+        await mortal.api.listen(members[-1], mortal.hooks, f"/slow-{n}")
+    second = mortal.start_another_worker()
+    mortal.hooks.always(Answer(delay_s=5.0))
+    await mortal.api.post(step("tr-1", "created", 1))
+    await mortal.api.settled("tr-1")
+    assert sorted(r.path for r in mortal.hooks.requests) == sorted(m.path for m in members)
+    assert await mortal.stop(second) == 0

@@ -101,6 +101,16 @@ async def test_every_sample_is_told_as_the_contract_says(rig: Rig) -> None:
     for events in lives.values():
         the_mails_are_as_the_table_says(rig, events)
     await the_feeds_are_the_webhooks(rig, members)
+    events = sum(len(life) for life in lives.values())
+    await the_metrics_count_it(rig, {
+        'relay_events_total{status="accepted"}': events,
+        'relay_deliveries_settled_total{channel="webhook",status="delivered"}': requests,
+        'relay_deliveries_settled_total{channel="email",status="delivered"}': mails,
+        'relay_attempts_total{channel="webhook",outcome="accepted"}': requests,
+        'relay_attempts_total{channel="email",outcome="accepted"}': mails,
+        'relay_deliveries_pending{channel="webhook"}': 0,
+        'relay_deliveries_pending{channel="email"}': 0,
+    })  # fmt: skip
     await a_second_time_changes_nothing(rig, lives)
 
 
@@ -203,6 +213,22 @@ async def the_feeds_are_the_webhooks(rig: Rig, members: dict[str, Member]) -> No
         for _, one in bodies:
             one.pop("cursor")
         assert sorted(bodies, key=lambda b: b[0]) == sorted(hooks, key=lambda b: b[0])
+
+
+async def the_metrics_count_it(rig: Rig, expected: dict[str, int]) -> None:
+    """They count for the whole installation, whichever process did it, within a moment."""
+    seen: dict[str, float] = {}
+
+    async def look() -> bool | None:
+        _, text = await rig.api.raw("GET", "/metrics")
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        seen.update({name: float(value) for name, _, value in lines if name in expected})
+        return True if seen == expected else None
+
+    try:
+        await eventually(look, "the metrics", 10)
+    except AssertionError:
+        assert seen == expected
 
 
 async def a_second_time_changes_nothing(rig: Rig, lives: dict[str, list[dict[str, Any]]]) -> None:
