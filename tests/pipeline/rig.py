@@ -89,10 +89,17 @@ class Rig:
             await self.mail.__aexit__()
             await self.hooks.__aexit__(kind, error, trace)
 
-    def start_another_worker(self) -> str:
-        """Starts one more; its name."""
-        self.start("worker-2")
-        return "worker-2"
+    async def start_another_worker(self) -> str:
+        """Starts one more, and waits until it works; its name."""
+        name = "worker-2"
+        self.start(name)
+
+        async def look() -> bool | None:
+            assert self.processes[name].poll() is None, self.logs()
+            return True if b"worker.ready" in self.log(name).read_bytes() else None
+
+        await eventually(look, f"{name} works")
+        return name
 
     def start(self, name: str) -> None:
         """Starts `web` or `worker` (also `worker-2`) as the Procfile does."""

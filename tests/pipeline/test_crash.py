@@ -146,7 +146,7 @@ async def test_arqs_keys_are_worth_nothing(mortal: Rig, own_valkey: EmbeddedValk
 
 async def test_two_workers_share_the_work_and_send_nothing_twice(rig: Rig) -> None:
     members = [await rig.api.register(name, rig.hooks) for name in ("contoso", "fabrikam")]
-    second = rig.start_another_worker()
+    second = await rig.start_another_worker()
     wanted = {event["id"] for n in range(40) for event in life(f"tr-{n}")}
     for n in range(40):
         await rig.api.ask("POST", "/v1/events", life(f"tr-{n}"), expect=207)
@@ -162,7 +162,7 @@ async def test_a_slow_answer_is_not_taken_for_a_dead_worker(mortal: Rig) -> None
     for n in range(8):
         members.append(replace(members[0]))
         await mortal.api.listen(members[-1], mortal.hooks, f"/slow-{n}")
-    second = mortal.start_another_worker()
+    second = await mortal.start_another_worker()
     mortal.hooks.always(Answer(delay_s=5.0))
     await mortal.api.post(step("tr-1", "created", 1))
     await mortal.api.settled("tr-1")

@@ -120,6 +120,9 @@ async def the_timeline_is_as_the_table_says(
     kind = events[0]["transfer"]["kind"]
     seen = await api.ask("GET", f"/v1/transfers/{events[0]['transfer']['id']}")
     assert seen["status"] == events[-1]["transfer"]["status"]
+    other_case = await api.ask("GET", f"/v1/transfers/{seen['id'].swapcase()}")
+    assert other_case == seen, "ids compare without regard to case and are shown as first given"
+    assert seen["id"] == events[0]["transfer"]["id"]
     assert [e["event_id"] for e in seen["timeline"]] == [e["id"] for e in events]
     for number, (entry, event) in enumerate(zip(seen["timeline"], events, strict=True), 1):
         rows = row(event)
