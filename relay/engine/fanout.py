@@ -8,6 +8,7 @@ planned many at a time.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from relay.store.ledger import Line
 from relay.store.queues import Entry
 from relay.store.transfers import Held, Unplanned
 
-_TRANSFERS = 256
+_AT_ONCE = 2
+_TRANSFERS = 128
 """Transfers planned in one round."""
 _EVENTS = 16
 """Events of one transfer planned in one round."""
@@ -70,7 +72,11 @@ class FanOut:
         self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
-        """Plan until nothing is due, waking each channel that got something to do."""
+        """Plan until nothing is due, waking each channel that got something to do. While one round waits
+        for the database, another works."""
+        await asyncio.gather(*(self._rounds() for _ in range(_AT_ONCE)))
+
+    async def _rounds(self) -> None:
         while True:
             now = self._clock()
             until = now + self._claim_ms + random.random()
