@@ -66,6 +66,7 @@ async def nothing_is_pending(rig: Rig) -> None:
 @pytest.mark.parametrize("victims", [["web"], ["worker"], ["database"], ["database", "web", "worker"]], ids="-".join)
 async def test_what_was_acknowledged_arrives_whoever_is_killed(mortal: Rig, victims: list[str]) -> None:
     members = [await mortal.api.register(name, mortal.hooks) for name in ("contoso", "fabrikam")]
+    mortal.hooks.always(Answer(delay_s=0.1))  # so that there is always something in flight
     acknowledged: set[str] = set()
     half = asyncio.Event()
 
