@@ -70,6 +70,7 @@ class Rig:
             self.start("web")
             self.start("worker")
             await self.ready()
+            await self._works("worker")
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -93,13 +94,15 @@ class Rig:
         """Starts one more, and waits until it works; its name."""
         name = "worker-2"
         self.start(name)
+        await self._works(name)
+        return name
 
+    async def _works(self, name: str) -> None:
         async def look() -> bool | None:
             assert self.processes[name].poll() is None, self.logs()
             return True if b"worker.ready" in self.log(name).read_bytes() else None
 
         await eventually(look, f"{name} works")
-        return name
 
     def start(self, name: str) -> None:
         """Starts `web` or `worker` (also `worker-2`) as the Procfile does."""

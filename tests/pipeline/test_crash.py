@@ -68,19 +68,17 @@ async def test_what_was_acknowledged_arrives_whoever_is_killed(mortal: Rig, vict
     members = [await mortal.api.register(name, mortal.hooks) for name in ("contoso", "fabrikam")]
     mortal.hooks.always(Answer(delay_s=0.1))  # so that there is always something in flight
     acknowledged: set[str] = set()
-    half = asyncio.Event()
 
     async def produce(transfer: int) -> None:
         for event in life(f"tr-{transfer}"):
             await mortal.api.post_until_acknowledged(event)
             acknowledged.add(event["id"])
-            if len(acknowledged) >= _TRANSFERS:
-                half.set()
 
     async def strike() -> None:
-        await half.wait()
+        await mortal.hooks.wait_for(_TRANSFERS)
         mortal.kill(*victims)
         mortal.bring_back(*victims)
+        await mortal.ready()
 
     await asyncio.gather(strike(), *(produce(n) for n in range(_TRANSFERS)))
     assert len(acknowledged) == 3 * _TRANSFERS
