@@ -37,6 +37,7 @@ from relay.store.hints import Hint
 _LOOK_AGAIN_S = 1.0
 _PRESSURE: web.AppKey[Pressure] = web.AppKey("pressure", Pressure)
 _SAY_AGAIN_S = 0.2
+_CLOSING_S = 5.0
 
 
 def serve(config: Config, *, unsafe_durability: bool = False) -> int:
@@ -206,7 +207,9 @@ async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> Non
         except (RedisError, OSError, TimeoutError) as error:
             services.log.warning("worker.waits", error=type(error).__name__)
         try:
-            await worker.close()
+            # arq waits here for its jobs, which carry nothing and may be cut.
+            async with asyncio.timeout(_CLOSING_S):
+                await worker.close()
         except (RedisError, OSError, TimeoutError, asyncio.CancelledError) as error:
             services.log.debug("worker.closed", error=type(error).__name__)
         if not stop.is_set():
