@@ -26,7 +26,7 @@ from relay.store import Store
 from relay.store.client import Call
 from relay.store.hints import Claim, Hint
 from relay.store.ledger import Line
-from relay.store.queues import Entry
+from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.transfers import Held, Unplanned
 
 _AT_ONCE = 2
@@ -168,14 +168,12 @@ class FanOut:
         self, jobs: Sequence[_Job], registered: dict[str, Registered]
     ) -> dict[Channel, list[tuple[str, int]]]:
         entries: list[Entry] = []
-        channels: list[Channel] = []
         lines: list[Line] = []
         indexed: list[tuple[str, int, int, int]] = []
         for job in jobs:
             unordered = set(job.stored["unordered"])
             for made in job.stored["deliveries"]:
                 entries.append(_entry(made, unordered, registered))
-                channels.append(Channel(made["recipient"]["channel"]))
             lines += _lines(job)
             indexed.append(
                 (job.key, job.unplanned.sequence, job.unplanned.entry["accepted_at_ms"], job.held.created_ms)
@@ -191,9 +189,9 @@ class FanOut:
         if calls:
             replies = await self._store.client.batch(calls)
             if entries:
-                for entry, channel, at in zip(entries, channels, replies[0], strict=True):
+                for recipient, at in zip(recipients_of(entries), replies[0], strict=True):
                     if at:
-                        due[channel].append((entry.recipient, int(at)))
+                        due[channel_of(recipient)].append((recipient, int(at)))
         await self._wait_for_parties(jobs)
         return due
 

@@ -64,13 +64,13 @@ class Hints:
 
     def giving_back(self, hint: Hint, claims: Sequence[tuple[Claim, int | None]]) -> Call:
         """The call that gives taken members back: due again at a time, or (None) not before somebody says."""
-        return Call(
-            self._settle,
-            [
-                (tag_of(hint, claim.member), claim.member, repr(claim.score), "" if at is None else at)
-                for claim, at in claims
-            ],
-        )
+        shards: dict[str, list[str | int]] = {}
+        for claim, at in claims:
+            tag = tag_of(hint, claim.member)
+            shards.setdefault(tag, [tag]).extend(
+                (claim.member, repr(claim.score), "" if at is None else at)
+            )
+        return Call(self._settle, [tuple(op) for op in shards.values()])
 
     async def give_back(self, hint: Hint, claim: Claim, at_ms: int | None) -> None:
         """Give one back now, together with others that are given back in this moment."""

@@ -48,20 +48,18 @@ class Ledger:
 
     def appending(self, lines: Sequence[Line]) -> Call:
         """The call that appends these lines, each once."""
-        return Call(
-            self._append,
-            [
+        ops: dict[str, list[bytes | str | int]] = {}
+        for line in lines:
+            ops.setdefault(line.partner, [f"p:{line.partner}"]).extend(
                 (
-                    f"p:{line.partner}",
                     line.record_id,
                     b"" if line.record is None else orjson.dumps(line.record),
                     line.feed,
                     line.transfer,
                     line.transfer_score,
                 )
-                for line in lines
-            ],
-        )
+            )
+        return Call(self._append, [tuple(op) for op in ops.values()])
 
     async def append(self, lines: Sequence[Line]) -> None:
         """Append them now."""

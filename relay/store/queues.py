@@ -85,6 +85,11 @@ class Advanced:
     lost: bool = False
 
 
+def recipients_of(entries: Sequence[Entry]) -> list[str]:
+    """Whose queues these deliveries go to, each once, in the order of the first of each."""
+    return list(dict.fromkeys(entry.recipient for entry in entries))
+
+
 def recipient_of(delivery_id: str) -> str:
     """The recipient in whose queue a delivery is: its id names it."""
     return delivery_id.removeprefix("dlv_").rpartition("_")[0]
@@ -102,22 +107,15 @@ class Queues:
         self._whole = Script.read("whole")
 
     def enqueuing(self, entries: Sequence[Entry]) -> Call:
-        """The call that appends deliveries, each once; its replies are when each queue is next due."""
-        return Call(
-            self._enqueue,
-            [
-                (
-                    f"r:{entry.recipient}",
-                    entry.delivery_id,
-                    entry.meta,
-                    entry.lane,
-                    entry.sequence,
-                    entry.now_ms,
-                    "" if entry.rate is None else entry.rate,
-                )
-                for entry in entries
-            ],
-        )
+        """The call that appends deliveries, each once; its replies are when each recipient's queue is next
+        due, in the order of `recipients_of`."""
+        ops: dict[str, list[bytes | str | int]] = {}
+        for entry in entries:
+            op = ops.setdefault(
+                entry.recipient, [f"r:{entry.recipient}", "" if entry.rate is None else entry.rate]
+            )
+            op += (entry.delivery_id, entry.meta, entry.lane, entry.sequence, entry.now_ms)
+        return Call(self._enqueue, [tuple(op) for op in ops.values()])
 
     async def advance(
         self,

@@ -1,28 +1,39 @@
--- A delivery enters its recipient's queue, once.
--- tag r:<recipient> · delivery id, meta, lane ('' none), sequence, now, requests a minute ('' no limit) -> when the queue is next due, or ''
+-- Deliveries enter their recipient's queue, each once.
+-- tag r:<recipient> · requests a minute ('' no limit), then for each: delivery id, meta, lane ('' none),
+--   sequence, now -> when the queue is next due, or ''
 --@queue
 local function operation(tag, a)
   local q = key(tag, 'q')
   local known = call('HMGET', q, 'rate', 'held', 'hold')
-  if (known[1] or '') ~= a[6] then
-    if a[6] ~= '' then call('HSET', q, 'rate', a[6]) else call('HDEL', q, 'rate') end
+  if (known[1] or '') ~= a[1] then
+    if a[1] ~= '' then call('HSET', q, 'rate', a[1]) else call('HDEL', q, 'rate') end
   end
-  local d = key(tag, 'd:' .. a[1])
-  if call('EXISTS', d) == 1 then return next_due(tag) end
-  call('HSET', d, 'm', a[2], 'l', a[3], 'q', a[4], 's', 'p', 'n', '0', 't', a[5])
-  call('ZADD', key(tag, 'all'), a[5], a[1])
-  if a[3] == '' then
-    call('ZADD', key(tag, 'due'), a[5], a[1])
-  else
-    local lane = key(tag, 'lane:' .. a[3])
-    call('ZADD', lane, a[4], a[1])
-    if call('ZCARD', lane) > 1 then
-      focus(tag, a[3], a[5])
-      return next_due(tag)
+  local all, due, crowded = {}, {}, {}
+  for i = 2, #a, 5 do
+    local did, lane, now = a[i], a[i + 2], a[i + 4]
+    local d = key(tag, 'd:' .. did)
+    if call('EXISTS', d) == 0 then
+      call('HSET', d, 'm', a[i + 1], 'l', lane, 'q', a[i + 3], 's', 'p', 'n', '0', 't', now)
+      all[#all + 1] = now
+      all[#all + 1] = did
+      local alone = lane == ''
+      if not alone then
+        call('ZADD', key(tag, 'lane:' .. lane), a[i + 3], did)
+        -- Alone in its lane: nothing of it is in flight, and it is the head.
+        alone = call('ZCARD', key(tag, 'lane:' .. lane)) == 1
+      end
+      if alone then
+        due[#due + 1] = now
+        due[#due + 1] = did
+      else
+        crowded[#crowded + 1] = { lane, now }
+      end
     end
-    -- Alone in its lane: nothing of it is in flight, and it is the head.
-    call('ZADD', key(tag, 'due'), a[5], a[1])
   end
+  many('ZADD', key(tag, 'all'), all)
+  many('ZADD', key(tag, 'due'), due)
+  for _, one in ipairs(crowded) do focus(tag, one[1], one[2]) end
   if known[2] == '1' then return '' end
-  return string.format('%.0f', math.max(tonumber(a[5]), tonumber(known[3] or '0')))
+  if #due == 0 or #crowded > 0 then return next_due(tag) end
+  return string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0')))
 end

@@ -8,6 +8,16 @@ local function key(tag, rest)
   return prefix .. ':{' .. tag .. '}'
 end
 
+-- One command with many values, a thousand at a time: a call from a script costs more than what most
+-- commands do, and Lua's stack is limited.
+local function many(command, k, values, flag)
+  for at = 1, #values, 1000 do
+    local last = math.min(at + 999, #values)
+    if flag and flag ~= '' then call(command, k, flag, unpack(values, at, last))
+    else call(command, k, unpack(values, at, last)) end
+  end
+end
+
 --@operation
 
 local replies = {}

@@ -3,6 +3,11 @@
 local function operation(tag, a)
   local k = key(tag, 'at')
   local due = call('ZRANGEBYSCORE', k, '-inf', a[1], 'LIMIT', 0, a[3])
-  for _, member in ipairs(due) do call('ZADD', k, a[2], member) end
+  local taken = {}
+  for n, member in ipairs(due) do
+    taken[2 * n - 1] = a[2]
+    taken[2 * n] = member
+  end
+  many('ZADD', k, taken)
   return due
 end
