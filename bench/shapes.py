@@ -1,4 +1,4 @@
-"""What is posted in a benchmark? A subscription transfer of ordinary size, about 1.2 kB."""
+"""What is posted in a benchmark? The creation of a SIM transfer of ordinary size, about 1.2 kB."""
 
 from __future__ import annotations
 
@@ -6,38 +6,29 @@ import json
 
 
 def event(event_id: str, transfer: str, source: str, target: str) -> bytes:
-    """The n-th event: the source accepted a transfer of two items."""
+    """One event: a transfer of SIMs is created, of ordinary size, about 1.2 kB."""
     return json.dumps(
         {
             "id": event_id,
-            "type": "transfer.updated",
-            "occurred_at": "2026-11-02T01:00:00Z",
+            "type": "transfer.created",
+            "occurred_at": "2026-11-02T09:00:00+09:00",
             "actor": {"email": "kenji@kaiyo-cloud.example", "role": "admin_agent"},
             "transfer": {
                 "id": transfer,
-                "kind": "subscription",
-                "status": "in_progress",
-                "created_at": "2026-11-02T00:15:04.7851706Z",
-                "expires_at": "2026-12-02T00:15:04.7851706Z",
-                "source": {"id": source, "name": "Kaiyo Cloud", "tenant_id": "bbbbcccc-1111-dddd-2222-eeee3333ffff"},
-                "target": {"id": target, "name": "Fabrikam", "tenant_id": "aaaabbbb-0000-cccc-1111-dddd2222eeee"},
-                "customer": {
-                    "id": "4cfba01c-47d4-4b91-9559-740129e7352b",
-                    "name": "Relecloud",
-                    "contacts": [{"email": "it@relecloud.example", "name": "Dana O'Neil", "locale": "en"}],
-                },
-                "product_types": ["online_services_nce", "azure_reservation"],
+                "kind": "sim",
+                "status": "pending",
+                "created_at": "2026-11-02T09:00:00+09:00",
+                "source": {"id": source, "name": "Kaiyo IoT", "tenant_id": "bbbbcccc-1111-dddd-2222-eeee3333ffff"},
+                "target": {"id": target, "name": "Northwind", "tenant_id": "aaaabbbb-0000-cccc-1111-dddd2222eeee"},
                 "items": [
                     {
-                        "id": f"2FAFDD44-6A0C-4E7B-9E3B-00000000000{n}",
-                        "name": "Microsoft 365 E3 (annual)",
-                        "product_type": "online_services_nce",
-                        "quantity": 25,
-                        "status": "pending",
-                        "result_id": None,
-                        "error": None,
+                        "imsi": f"44010123456789{n}",
+                        "iccid": f"898104000000000000{n}",
+                        "sim_id": f"898104000000000000{n}",
+                        "name": f"Warehouse sensor {n}",
+                        "status": "ready",
                     }
-                    for n in range(2)
+                    for n in range(5)
                 ],
             },
         }

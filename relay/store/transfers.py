@@ -73,6 +73,8 @@ class Held:
         return cls(**known)
 
 
+_LINGER_S = 0.002
+"""How long requests wait for company under load, in seconds."""
 _HELD = tuple(field.name for field in fields(Held))
 
 
@@ -121,9 +123,9 @@ class Transfers:
     def __init__(self, client: Client, *, joint: bool = True) -> None:
         self._client = client
         self._joint = "1" if joint else "0"
-        self._look = GroupCommit(client, Script.read("look"))
+        self._look = GroupCommit(client, Script.read("look"), linger_s=_LINGER_S)
         self._claim = GroupCommit(client, Script.read("claim"))
-        self._accept = GroupCommit(client, Script.read("accept"))
+        self._accept = GroupCommit(client, Script.read("accept"), linger_s=_LINGER_S)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields = GroupCommit(client, Script.read("fields"), lanes=2)
