@@ -270,6 +270,21 @@ class Endpoint(_Stored):
     created_at_ms: int
     updated_at_ms: int
 
+    def disabled(self, reason: str, now_ms: int) -> Endpoint:
+        """As it is from now on when it is not sent to; unchanged when it was disabled already."""
+        if self.state is EndpointState.DISABLED:
+            return self
+        return self._switched(EndpointState.DISABLED, reason, now_ms, now_ms)
+
+    def enabled(self, now_ms: int) -> Endpoint:
+        """As it is from now on when it is sent to."""
+        return self._switched(EndpointState.ENABLED, None, None, now_ms)
+
+    def _switched(self, to: EndpointState, reason: str | None, at_ms: int | None, now_ms: int) -> Endpoint:
+        return self.model_copy(
+            update={"state": to, "disabled_reason": reason, "disabled_at_ms": at_ms, "updated_at_ms": now_ms}
+        )
+
 
 class Producer(_Stored):
     """A system that posts events. The token is stored hashed, the secrets sealed."""

@@ -36,18 +36,9 @@ async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
 
 async def enable(services: Services, endpoint: Endpoint, now_ms: int) -> None:
     """Enable an endpoint and release what was held back, in order."""
-
-    def enabled(current: Endpoint) -> Endpoint:
-        return current.model_copy(
-            update={
-                "state": EndpointState.ENABLED,
-                "disabled_reason": None,
-                "disabled_at_ms": None,
-                "updated_at_ms": now_ms,
-            }
-        )
-
-    await services.store.registry.change_endpoint(endpoint.partner, endpoint.id, enabled)
+    await services.store.registry.change_endpoint(
+        endpoint.partner, endpoint.id, lambda current: current.enabled(now_ms)
+    )
     due = await services.store.queues.hold(endpoint.id, held=False, now_ms=now_ms)
     await _wake(services, endpoint.id, due)
     if endpoint.state is EndpointState.DISABLED:
@@ -56,18 +47,9 @@ async def enable(services: Services, endpoint: Endpoint, now_ms: int) -> None:
 
 async def disable(services: Services, endpoint: Endpoint, reason: str, now_ms: int) -> None:
     """Stop sending to an endpoint because somebody asked; its deliveries wait."""
-
-    def disabled(current: Endpoint) -> Endpoint:
-        return current.model_copy(
-            update={
-                "state": EndpointState.DISABLED,
-                "disabled_reason": reason,
-                "disabled_at_ms": now_ms,
-                "updated_at_ms": now_ms,
-            }
-        )
-
-    await services.store.registry.change_endpoint(endpoint.partner, endpoint.id, disabled)
+    await services.store.registry.change_endpoint(
+        endpoint.partner, endpoint.id, lambda current: current.disabled(reason, now_ms)
+    )
     await services.store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
     await note(services, endpoint, "endpoint.disabled", "Disabled on request.", now_ms)
 

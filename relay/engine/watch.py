@@ -80,19 +80,9 @@ class Watch:
             return
         partner, endpoint = found
 
-        def disabled(current: Endpoint) -> Endpoint:
-            if current.state is EndpointState.DISABLED:
-                return current
-            return current.model_copy(
-                update={
-                    "state": EndpointState.DISABLED,
-                    "disabled_reason": reason,
-                    "disabled_at_ms": now_ms,
-                    "updated_at_ms": now_ms,
-                }
-            )
-
-        await self._store.registry.change_endpoint(partner.key, endpoint.id, disabled)
+        await self._store.registry.change_endpoint(
+            partner.key, endpoint.id, lambda current: current.disabled(reason, now_ms)
+        )
         await self._store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
         state = await self._store.queues.state(endpoint.id)
         await self.announce(
