@@ -262,7 +262,7 @@ class Mailer:
         await smtp.connect()
         await smtp.ehlo()
         line.step = Step.TLS
-        secure = server.tls or await self._secured(smtp)
+        secure = server.tls or await self._secured(smtp, local=server.local)
         if not server.username:
             return
         line.step = Step.LOGIN
@@ -272,12 +272,15 @@ class Mailer:
             raise _Ended(Outcome.TRANSPORT_DOWN, "the mail server does not offer AUTH")
         await smtp.login(server.username, server.password)
 
-    async def _secured(self, smtp: SMTP) -> bool:
-        """Starts TLS as the operator chose; whether the connection is encrypted now."""
+    async def _secured(self, smtp: SMTP, *, local: bool) -> bool:
+        """Starts TLS as the operator chose; whether the connection is encrypted now.
+
+        "required" does not bind a server on this machine: what stays on loopback crosses no network.
+        """
         if self._start_tls == "never":
             return False
         if not smtp.supports_extension("starttls"):
-            if self._start_tls == "if_offered":
+            if self._start_tls == "if_offered" or local:
                 return False
             raise _Ended(Outcome.TRANSPORT_DOWN, "the mail server does not offer STARTTLS")
         await smtp.starttls(tls_context=self._tls_context)

@@ -253,7 +253,13 @@ async def test_an_untrusted_certificate_is_refused(server_tls: ssl.SSLContext) -
         assert not fake.messages
 
 
-async def test_required_tls_that_is_not_offered_sends_nothing() -> None:
+async def test_a_server_on_loopback_need_not_offer_tls() -> None:
+    async with SmtpFake() as fake:
+        assert (await send(fake, REQUIRED)).outcome is Outcome.ACCEPTED
+
+
+async def test_required_tls_that_is_not_offered_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "local", False)
     async with SmtpFake() as fake:
         attempt = await send(fake, REQUIRED)
         assert (attempt.outcome, attempt.detail) == (
@@ -308,13 +314,14 @@ async def test_a_password_never_leaves_this_machine_unencrypted(monkeypatch: pyt
         assert (fake.logins, fake.messages) == (0, [])
 
 
-async def test_a_probe_says_what_is_wrong() -> None:
+async def test_a_probe_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     async with SmtpFake() as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
         assert await mailer.probe() == []
         fake.will("connect", "421 busy")
         [problem] = await mailer.probe()
         assert problem.startswith("mail.url: ") and "421 busy" in problem
+        monkeypatch.setattr(Server, "local", False)
         strict = Mailer(dataclasses.replace(REQUIRED, url=fake.url))
         assert await strict.probe() == ["mail.url: the mail server does not offer STARTTLS"]
 
