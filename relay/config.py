@@ -11,8 +11,9 @@ import base64
 import binascii
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,11 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 _SHORTEST_OPERATOR_TOKEN = 32
 _KEY_BYTES = 32
+_PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+_REDIS_URL = re.compile(
+    r"rediss?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]*)" + _PORT + r"(/[0-9]*)?(\?\S*)?|unix://\S+"
+)
+_WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 def _network(text: str) -> str:
@@ -35,6 +41,23 @@ def _network(text: str) -> str:
         ip_network(text)
     except ValueError as problem:
         raise PydanticCustomError("network", str(problem)) from None
+    return text
+
+
+def _database_url(text: str) -> str:
+    # What is wrong with it is not shown: there may be a password in it.
+    if not _REDIS_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give redis://user:password@host:port/0, rediss://… or unix://…")
+    return text
+
+
+def _database_url_or_none(text: str) -> str:
+    return _database_url(text) if text else text
+
+
+def _web_url_or_none(text: str) -> str:
+    if text and not _WEB_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give http://host or https://host, with a port or a path if need be")
     return text
 
 
@@ -47,7 +70,7 @@ class Server(_Section):
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
-    public_url: str
+    public_url: Annotated[str, AfterValidator(_web_url_or_none)]
     max_request_bytes: Positive
     max_event_bytes: Positive
     body_timeout_seconds: Seconds
@@ -62,8 +85,8 @@ class Server(_Section):
 class StoreSection(_Section):
     """`[store]`"""
 
-    url: str
-    arq_url: str
+    url: Annotated[str, AfterValidator(_database_url)]
+    arq_url: Annotated[str, AfterValidator(_database_url_or_none)]
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     connections: Positive
     timeout_seconds: Seconds
@@ -246,7 +269,7 @@ def _from_environment(
             continue
         path = tuple(part.lower() for part in name.removeprefix("RELAY_").split("__"))
         if path not in known:
-            problems.append(_unknown(name, ".".join(path), known))
+            problems.append(_unknown(name, ".".join(path), known, _variable))
             continue
         at = values
         for part in path[:-1]:
@@ -325,6 +348,10 @@ def _merge(
             values[name] = value
 
 
-def _unknown(where: str, key: str, known: set[tuple[str, ...]]) -> str:
+def _variable(key: str) -> str:
+    return "RELAY_" + key.upper().replace(".", "__")
+
+
+def _unknown(where: str, key: str, known: set[tuple[str, ...]], spelt: Callable[[str], str] = str) -> str:
     near = difflib.get_close_matches(key, [".".join(path) for path in known], n=1)
-    return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{where}: there is no such setting" + (f"; did you mean {spelt(near[0])}?" if near else "")

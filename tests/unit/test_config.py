@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from redis import ConnectionPool
 
 from relay.config import Config, load, missing_secrets
 from relay.data import defaults_path
@@ -87,7 +88,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     }
     said = "\n".join(_problems(path, environ))
     for part in (
-        "did you mean server.port?", "did you mean server.host?", "surprise.x", "retry.jitter", "worker.in_flight",
+        "did you mean server.port?", "did you mean RELAY_SERVER__HOST?", "surprise.x", "retry.jitter", "worker.in_flight",
         "egress.allow_networks.0", "10.0.0.1/8", "log.level", "RELAY_OPERATOR_TOKEN", "number 2", "number 3",
     ):  # fmt: skip
         assert part in said
@@ -104,6 +105,39 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_setting_of_the_wrong_shape_is_a_problem_and_not_a_crash(text: str, tmp_path: Path) -> None:
     assert _problems(_file(tmp_path, text), {"RELAY_SERVER__PORT": "1"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "foo", "http://x", "redis:/x", "redis://h:port/0", "redis://:hush@h:65536", "redis://h/x", "unix://"],
+)
+def test_an_address_that_is_none_of_a_database_is_said_without_showing_it(url: str) -> None:
+    problems = _problems(None, {"RELAY_STORE__URL": url})
+    assert [problem.partition(":")[0] for problem in problems] == ["store.url"]
+    assert "hush" not in problems[0]
+    if url:
+        assert _problems(None, {"RELAY_STORE__ARQ_URL": url})[0].startswith("store.arq_url")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0", "redis://", "rediss://user:p%40ss@cache.example:6380/2?ssl_cert_reqs=required",
+        "redis://[::1]:6379", "redis://:pass@localhost", "unix:///run/valkey.sock?db=1",
+    ],
+)  # fmt: skip
+def test_an_address_of_a_database_is_taken_by_the_client_too(url: str) -> None:
+    ConnectionPool.from_url(load(None, {"RELAY_STORE__URL": url, "RELAY_STORE__ARQ_URL": url}).store.url)
+
+
+@pytest.mark.parametrize("url", ["relay.example", "ftp://relay.example", "https://relay.example/?x=1", "https://"])
+def test_an_address_that_people_could_not_follow_is_said(url: str) -> None:
+    assert _problems(None, {"RELAY_SERVER__PUBLIC_URL": url})[0].startswith("server.public_url")
+
+
+def test_the_public_address_has_no_slash_at_its_end() -> None:
+    config = load(None, {"RELAY_SERVER__PUBLIC_URL": "https://relay.example:8443/told/"})
+    assert config.server.base_url == "https://relay.example:8443/told"
 
 
 def test_a_file_that_cannot_be_read_is_said_with_its_name(tmp_path: Path) -> None:
