@@ -306,6 +306,15 @@ async def test_what_is_held_waits_and_is_released_in_order(client: Client, queue
     assert taken(await step(queues, 13, result(1, Mark.DELIVERED), flying=1)) == [2]
 
 
+async def test_what_was_tried_before_it_was_held_is_released_in_its_place(client: Client, queues: Queues) -> None:
+    await put(client, queues, entry(1, lane="a", at=1), entry(2, lane="b", at=2), entry(3, lane="c", at=3))
+    assert taken(await step(queues, 4, want=1)) == [1]
+    await step(queues, 5, result(1, Mark.AGAIN, 90_000), want=0)
+    await queues.hold("ep_1", held=True, now_ms=6)
+    assert await queues.hold("ep_1", held=False, now_ms=7) == 1
+    assert taken(await step(queues, 8)) == [1, 2, 3]
+
+
 async def test_an_overloaded_endpoint_is_left_alone_until_its_time(client: Client, queues: Queues) -> None:
     await put(client, queues, entry(1), entry(2, lane="other"))
     assert taken(await step(queues, 0, want=1)) == [1]

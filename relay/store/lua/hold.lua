@@ -1,7 +1,20 @@
--- A recipient is held (disabled) or released. tag r:<recipient> · 1 or 0, now -> when it is next due, or ''
+-- A recipient is held (disabled) or released. What was tried before it was held is released among the rest, in
+-- the order in which it all was planned. tag r:<recipient> · 1 or 0, now -> when it is next due, or ''
 --@queue
 local function operation(tag, a)
   local q = key(tag, 'q')
-  if a[1] == '1' then call('HSET', q, 'held', '1') else call('HDEL', q, 'held', 'hold', 'fs', 'warned') end
+  if a[1] == '1' then
+    call('HSET', q, 'held', '1')
+    return next_due(tag)
+  end
+  call('HDEL', q, 'held', 'hold', 'fs', 'warned')
+  local again = call('ZRANGE', key(tag, 'again'), 0, 999)
+  local due = {}
+  for _, did in ipairs(again) do
+    due[#due + 1] = call('ZSCORE', key(tag, 'all'), did) or a[2]
+    due[#due + 1] = did
+  end
+  many('ZREM', key(tag, 'again'), again)
+  many('ZADD', key(tag, 'due'), due)
   return next_due(tag)
 end
