@@ -143,10 +143,13 @@ class Caller:
 
     async def settled(self, transfer: str) -> list[Any]:
         """All deliveries of a transfer, once it is planned and none is pending."""
-        await self.planned(transfer)
+        seen = await self.planned(transfer)
+        # A plan is written before its deliveries are: for a moment there are fewer than it names.
+        owed = {one["delivery"] for entry in seen["timeline"] for one in entry["told"]}
 
         async def look() -> list[Any] | None:
             found = await self.all(f"/v1/transfers/{transfer}/deliveries")
-            return None if any(d["status"] == "pending" for d in found) else found
+            there = owed <= {d["id"] for d in found}
+            return found if there and all(d["status"] != "pending" for d in found) else None
 
         return await eventually(look, f"{transfer} is told")
