@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.model import MOVES_TO, EventType
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "relay" / "_samples"
 
 
 def sample(name: str) -> list[dict[str, Any]]:
