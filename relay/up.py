@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import tomllib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -40,6 +41,7 @@ from relay.supervise import Child
 _LINK_S = 24 * 3600
 _LOOK_S = 0.1
 _WEB_PATIENCE_S = 15.0
+_TOKEN_NAMES = {"RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN_FILE"}
 _WORKER_SPARE_S = 5.0  # more than the worker lets its requests take
 
 
@@ -69,24 +71,25 @@ def up(options: Options, environ: Mapping[str, str]) -> int:
 def child_environ(
     options: Options, port: int, store_url: str, mail_url: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of the two processes. What the person set stays, but for the database, which is
-    this folder's; `mail_url` is the catcher's, used unless they named a mail server of their own."""
+    """The environment of the two processes. What the person set, in the environment or in the file of
+    RELAY_CONFIG, stays, but for the database, which is this folder's; `mail_url` is the catcher's, used
+    unless they named a mail server of their own."""
+    theirs = stated(environ)
     child = {
         "RELAY_EGRESS__ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         "RELAY_EGRESS__ALLOW_HTTP": "true",
         "RELAY_MAILBOX__ENABLED": "true",
         "RELAY_LOG__FORMAT": "json",
+        "RELAY_MAIL__URL": mail_url,
         "PYTHONUNBUFFERED": "1",
     }
-    if not environ.get("RELAY_SECRETS__KEYS"):
+    if "RELAY_MAIL__URL" not in theirs:
+        child["RELAY_MAIL__START_TLS"] = "never"
+    if not theirs & {"RELAY_SECRETS__KEYS", "RELAY_SECRETS__KEYS_FILE"}:
         key = kept_secret(options.data / "key", lambda: b64encode(os.urandom(32)).decode())
         child["RELAY_SECRETS__KEYS"] = f'["{key}"]'
-    if not environ.get("RELAY_OPERATOR_TOKEN"):
+    if not theirs & _TOKEN_NAMES:
         child["RELAY_OPERATOR_TOKEN"] = kept_secret(options.data / "operator-token", _new_token)
-    if not environ.get("RELAY_MAIL__URL"):
-        child |= {"RELAY_MAIL__URL": mail_url, "RELAY_MAIL__START_TLS": "never"}
-        # Nobody here is slow, and whoever restarts after a crash should not wait a minute.
-        child["RELAY_WORKER__LEASE_SECONDS"] = "20"
     if options.host in ("0.0.0.0", "::", "") or ":" in options.host:  # noqa: S104 - compared, not bound
         child["RELAY_SERVER__PUBLIC_URL"] = f"http://{_reachable(options.host)}:{port}"
     kept = {name: value for name, value in environ.items() if value or not name.startswith("RELAY_")}
@@ -96,7 +99,22 @@ def child_environ(
         "RELAY_STORE__URL": store_url,
         "RELAY_STORE__ARQ_URL": "",
     }
-    return child | kept | ours
+    return {name: value for name, value in child.items() if name not in theirs} | kept | ours
+
+
+def stated(environ: Mapping[str, str]) -> set[str]:
+    """The settings that the person set, by their names in the environment. In a file, what is empty or off
+    counts as not set, so that a copy of the example changes nothing. A file that cannot be read states
+    nothing here: loading it says what is wrong with it."""
+    found = {name for name, value in environ.items() if value and name.startswith("RELAY_")}
+    try:
+        file = tomllib.loads(Path(environ.get("RELAY_CONFIG", "")).read_text("utf-8"))
+    except (OSError, ValueError):
+        return found
+    sections = {name: section for name, section in file.items() if isinstance(section, dict)}
+    return found | {
+        f"RELAY_{name}__{key}".upper() for name, section in sections.items() for key in section if section[key]
+    }
 
 
 def _new_token() -> str:
@@ -124,7 +142,7 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         url = f"http://{_reachable(options.host)}:{port}"
         if await _ready(url, stop):
             link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
-            _print(banner(url, config.secrets.operator_token, link, own_mail=_own_mail(environ)))
+            _print(banner(url, config.secrets.operator_token, link, own_mail="RELAY_MAIL__URL" in stated(environ)))
             if options.demo:
                 demo = Demo(url, config.secrets.operator_token, options.data, say)
                 tasks.append(asyncio.create_task(demo.run()))
@@ -229,6 +247,3 @@ def _reachable(host: str) -> str:
         return "[::1]"
     return f"[{host}]" if ":" in host else host
 
-
-def _own_mail(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get("RELAY_MAIL__URL"))

@@ -11,10 +11,11 @@ import pytest
 
 from relay.banner import banner, sample_event
 from relay.config import load, missing_secrets
+from relay.data import defaults_path
 from relay.demo import Play, lives
 from relay.intake import parse
 from relay.stream import shown
-from relay.up import Options, child_environ
+from relay.up import Options, child_environ, stated
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 STORE, CATCHER = "redis://:p@127.0.0.1:7000/0", "smtp://127.0.0.1:2500"
@@ -42,11 +43,6 @@ def test_token_and_key_are_made_once_and_are_their_owners_only(tmp_path: Path) -
     }
 
 
-def test_no_token_is_made_where_one_is_given(tmp_path: Path) -> None:
-    environ_of(tmp_path, {"RELAY_OPERATOR_TOKEN": "a-token-of-my-own-with-40-characters-0000"})
-    assert [one.name for one in tmp_path.iterdir()] == ["key"]
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -58,6 +54,45 @@ def test_no_token_is_made_where_one_is_given(tmp_path: Path) -> None:
 )
 def test_what_the_person_set_stays(tmp_path: Path, name: str, value: str) -> None:
     assert environ_of(tmp_path, {name: value})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("RELAY_OPERATOR_TOKEN", "key"),
+        ("RELAY_SECRETS__OPERATOR_TOKEN", "key"),
+        ("RELAY_SECRETS__OPERATOR_TOKEN_FILE", "key"),
+        ("RELAY_SECRETS__KEYS", "operator-token"),
+        ("RELAY_SECRETS__KEYS_FILE", "operator-token"),
+    ],
+)
+def test_no_secret_is_made_where_one_is_given(tmp_path: Path, name: str, kept: str) -> None:
+    environ_of(tmp_path, {name: "a-secret-of-my-own-with-40-characters-000"})
+    assert [one.name for one in tmp_path.iterdir()] == [kept]
+
+
+def test_what_the_persons_file_says_stays_too(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text('[egress]\nallow_networks = ["10.0.0.0/8"]\n[mail]\nurl = "smtp://mail.example:25"\n')
+    config = load(None, environ_of(tmp_path, {"RELAY_CONFIG": str(file)}))
+    assert config.egress.allow_networks == ("10.0.0.0/8",)
+    assert config.egress.allow_http
+    assert (config.mail.url, config.mail.start_tls) == ("smtp://mail.example:25", "required")
+
+
+def test_a_copy_of_the_example_as_ones_own_file_changes_nothing(tmp_path: Path) -> None:
+    with_copy = environ_of(tmp_path, {"RELAY_CONFIG": str(defaults_path())})
+    assert load(None, with_copy).model_dump(exclude={"mail": {"start_tls"}}) == load(
+        None, environ_of(tmp_path)
+    ).model_dump(exclude={"mail": {"start_tls"}})
+
+
+@pytest.mark.parametrize("text", ["[egress", "egress = 1"])
+def test_a_file_that_is_wrong_states_nothing(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(text)
+    assert stated({"RELAY_CONFIG": str(file), "PATH": "/"}) == {"RELAY_CONFIG"}
+    assert stated({"RELAY_CONFIG": str(tmp_path / "absent")}) == {"RELAY_CONFIG"}
 
 
 def test_a_mail_server_of_their_own_keeps_its_encryption(tmp_path: Path) -> None:
