@@ -18,6 +18,11 @@ from relay.api.openapi import document as make_document
 from relay.services import SERVICES
 
 
+async def home(request: web.Request) -> web.Response:
+    """Who opens the bare address is led to what can be read."""
+    return web.Response(status=302, headers={"Location": "/docs"})
+
+
 async def document(request: web.Request) -> web.Response:
     """The OpenAPI document."""
     return web.Response(body=orjson.dumps(_document(_server(request))), content_type="application/json")

@@ -226,5 +226,6 @@ def add_routes(app: web.Application) -> None:
         app.router.add_route(route.method, route.path, guarded(route))
     for route, page in OPEN:
         app.router.add_get(route.path, page)  # answers HEAD too, which load balancers ask
+    app.router.add_get("/", docs.home)
     portal.add_pages(app)
     mailbox.add_pages(app)

@@ -22,7 +22,7 @@ async def test_the_document_names_the_routes_and_the_router_has_them(http: Http,
         for route in http.app.router.routes()
         if route.resource is not None and route.method not in ("HEAD", "*")
     }
-    pages = {pair for pair in routed if pair[1].startswith(("/portal", "/static", "/mailbox"))}
+    pages = {pair for pair in routed if pair[1] == "/" or pair[1].startswith(("/portal", "/static", "/mailbox"))}
     assert routed - pages == described
 
 
@@ -36,6 +36,11 @@ async def test_the_documentation_loads_nothing_from_elsewhere(http: Http) -> Non
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     css = await http.get("/static/portal.css")
     assert css.content_type == "text/css"
+
+
+async def test_the_bare_address_leads_to_the_documentation(http: Http) -> None:
+    response = await http.get("/")
+    assert (response.status, response.url.path) == (200, "/docs")
 
 
 async def test_health_is_open_and_metrics_are_not(http: Http, operator: Api) -> None:
