@@ -31,7 +31,7 @@ from relay.pressure import Pressure
 from relay.receive import Receiver
 from relay.record import Recorder
 from relay.services import SERVICES, Services, connect, open_services
-from relay.store.durability import durability_problems
+from relay.store.durability import durability_problems, durability_unknown
 from relay.store.hints import Hint
 
 _LOOK_AGAIN_S = 1.0
@@ -139,6 +139,8 @@ async def _refuse_to_lose(config: Config, unsafe_durability: bool, log: Filterin
     client = connect(config)
     try:
         problems = await durability_problems(client)
+        for unknown in await durability_unknown(client):
+            log.warning("durability.unknown", detail=unknown)
     finally:
         await client.close()
     if problems and not (unsafe_durability or config.store.unsafe_durability):

@@ -18,7 +18,7 @@ from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.services import connect
-from relay.store.durability import durability_problems
+from relay.store.durability import durability_problems, durability_unknown
 
 
 @click.command("check")
@@ -68,6 +68,8 @@ async def _database(config: Config) -> list[str]:
     client = connect(config)
     try:
         await client.plain.ping()
+        for unknown in await durability_unknown(client):
+            click.echo(f"? {unknown}", err=True)
         return await durability_problems(client)
     except StoreError as error:
         return [f"database: {error}; check RELAY_STORE__URL"]

@@ -16,15 +16,17 @@ _WANTED = {
     "appendfsync": ("always", "writes are acknowledged before they are on disk, so a crash loses the last second"),
     "maxmemory-policy": ("noeviction", "the database drops records of its choice when memory is short"),
 }
+_UNKNOWN = (
+    "database: it hides its settings, so nobody here can tell whether it writes to disk before it answers; "
+    "make sure of `appendfsync always`"
+)
 
 
 async def durability_problems(client: Client) -> list[str]:
     """One sentence for each setting that would lose data, with the cure; none when all is well."""
     with translating():
-        try:
-            names: list[Any] = list(_WANTED)
-            found = await client.redis.config_get(*names)
-        except ResponseError:
+        found = await _settings(client)
+        if found is None:
             return await _from_info(client)
     return [
         f"database: {name} is {found.get(name)!r}: {why}; set `{name} {wanted}`"
@@ -33,8 +35,32 @@ async def durability_problems(client: Client) -> list[str]:
     ]
 
 
+async def durability_unknown(client: Client) -> list[str]:
+    """One sentence for what could not be asked, because the database hides its settings."""
+    with translating():
+        if await _settings(client) is not None:
+            return []
+    return [_UNKNOWN]
+
+
+async def _settings(client: Client) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    try:
+        for name in _WANTED:  # one at a time: Redis before 7.0 takes no more
+            found |= await client.redis.config_get(name)
+    except ResponseError:
+        return None
+    return found or None
+
+
 async def _from_info(client: Client) -> list[str]:
-    info = await client.plain.info("persistence")
-    if not info.get("aof_enabled"):
-        return [f"database: {_WANTED['appendonly'][1]}; set `appendonly yes`"]
-    return []
+    persistence: dict[str, Any] = await client.redis.info("persistence")
+    memory: dict[str, Any] = await client.redis.info("memory")
+    problems = []
+    if not persistence.get("aof_enabled"):
+        problems.append(f"database: {_WANTED['appendonly'][1]}; set `appendonly yes`")
+    elif persistence.get("aof_last_write_status", "ok") != "ok":
+        problems.append("database: it could not write its append-only file; look at its disk and its log")
+    if memory.get("maxmemory_policy", "noeviction") != "noeviction":
+        problems.append(f"database: {_WANTED['maxmemory-policy'][1]}; set `maxmemory-policy noeviction`")
+    return problems

@@ -1,0 +1,76 @@
+"""Is a database that would lose what was acknowledged told from one that would not?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from relay.embedded import EmbeddedValkey
+from relay.errors import StoreError
+from relay.store.client import Client
+from relay.store.durability import durability_problems, durability_unknown
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """One whose settings these tests may change."""
+    with EmbeddedValkey.start(tmp_path_factory.mktemp("durability")) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: EmbeddedValkey) -> AsyncIterator[Client]:
+    made = Client.connect(server.url, prefix="t", connections=1)
+    yield made
+    for name, value in (("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction")):
+        await made.redis.config_set(name, value)
+    await made.close()
+
+
+@pytest.fixture
+async def managed(server: EmbeddedValkey, client: Client) -> AsyncIterator[Client]:
+    """The same server, as who may not ask for its settings."""
+    await client.redis.execute_command("ACL", "SETUSER", "tenant", "on", ">hush", "~*", "+@all", "-config")
+    made = Client.connect(f"redis://tenant:hush@127.0.0.1:{server.port}/0", prefix="t", connections=1)
+    yield made
+    await made.close()
+
+
+async def test_a_database_that_loses_nothing_is_fine(client: Client) -> None:
+    assert (await durability_problems(client), await durability_unknown(client)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("appendonly", "no"), ("appendfsync", "everysec"), ("appendfsync", "no"), ("maxmemory-policy", "allkeys-lru")],
+)
+async def test_a_setting_that_would_lose_data_is_said_with_its_cure(client: Client, name: str, value: str) -> None:
+    await client.redis.config_set(name, value)
+    (problem,) = await durability_problems(client)
+    assert f"{name} is {value!r}" in problem
+    assert f"set `{name} " in problem
+
+
+async def test_all_of_them_are_said_at_once(client: Client) -> None:
+    for name, value in (("appendonly", "no"), ("appendfsync", "no"), ("maxmemory-policy", "volatile-ttl")):
+        await client.redis.config_set(name, value)
+    assert len(await durability_problems(client)) == 3
+
+
+async def test_where_settings_are_hidden_what_can_be_told_is_told(client: Client, managed: Client) -> None:
+    assert await durability_problems(managed) == []
+    (unknown,) = await durability_unknown(managed)
+    assert "appendfsync always" in unknown
+    await client.redis.config_set("maxmemory-policy", "allkeys-lru")
+    assert ["noeviction" in one for one in await durability_problems(managed)] == [True]
+    await client.redis.config_set("appendonly", "no")
+    assert len(await durability_problems(managed)) == 2
+
+
+async def test_a_database_that_is_not_there_is_the_stores_error(unused_tcp_port: int) -> None:
+    client = Client.connect(f"redis://127.0.0.1:{unused_tcp_port}/0", prefix="t", connections=1)
+    for ask in (durability_problems, durability_unknown):
+        with pytest.raises(StoreError):
+            await ask(client)
+    await client.close()
