@@ -132,6 +132,13 @@ def test_a_table_shows_what_is_there(server: Answering) -> None:
     assert "–" in result.output
 
 
+def test_a_row_is_one_line_where_nobody_looks_and_says_nothing_to_the_terminal(server: Answering) -> None:
+    people = [{"email": f"person{n}@contoso.example", "name": f"[bold]Person {n}", "locale": None} for n in range(9)]
+    server.answers = [(200, {"data": [{"id": "contoso", "admin_agents": people}], "next": None})]
+    (_, row) = say(server, "partner", "list").output.splitlines()
+    assert all(f"[bold]Person {n} <person{n}@contoso.example>" in row for n in range(9))
+
+
 @pytest.mark.parametrize(
     ("words", "method", "path", "body"),
     [
