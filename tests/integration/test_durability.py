@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,10 @@ from relay.store.client import Client
 from relay.store.durability import durability_problems, durability_unknown
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """One whose settings these tests may change."""
-    with EmbeddedValkey.start(tmp_path_factory.mktemp("durability")) as running:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """One whose settings a test may change."""
+    with EmbeddedValkey.start(tmp_path) as running:
         yield running
 
 
@@ -23,8 +24,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]
 async def client(server: EmbeddedValkey) -> AsyncIterator[Client]:
     made = Client.connect(server.url, prefix="t", connections=1)
     yield made
-    for name, value in (("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction")):
-        await made.redis.config_set(name, value)
     await made.close()
 
 
