@@ -14,6 +14,7 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool) -> str:
     mailbox = f"{url}/mailbox?key={mailbox_link}   (signs you in, once; later with the token)"
     if own_mail:
         mailbox = "e-mail goes to the server that RELAY_MAIL__URL names"
+    event = sample_event()
     lines = [
         "",
         f"  The relay runs at   {url}",
@@ -25,10 +26,10 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool) -> str:
         _curl("PUT", f"{url}/v1/partners/contoso", token, _PARTNER),
         "",
         "  Tell of a transfer in which it gives up subscriptions:",
-        _curl("POST", f"{url}/v1/events", token, sample_event()),
+        _curl("POST", f"{url}/v1/events", token, event),
         "",
-        "  See what it was told:",
-        _curl("GET", f"{url}/v1/partners/contoso/activity", token),
+        "  See where that transfer stands, who was told, and why somebody was not:",
+        _curl("GET", f"{url}/v1/transfers/{event['transfer']['id']}", token),
         "",
         "  Ctrl-C stops everything; the next start carries on.",
         "",

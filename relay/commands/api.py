@@ -18,9 +18,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 60.0
+_WIDEST = 1000
 
 
 class Refused(click.ClickException):
@@ -152,8 +154,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for name in columns:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    Console(soft_wrap=False).print(table)
+        table.add_row(*(Text(_text(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:  # nobody's window: a row is a line
+        console = Console(width=_WIDEST)
+    console.print(table)
 
 
 def _text(value: Any) -> str:
@@ -164,6 +169,8 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case list():
             return ", ".join(_text(one) for one in value) or "–"
+        case {"email": email, "name": name}:
+            return f"{name} <{email}>" + (f" {value['locale']}" if value.get("locale") else "")
         case dict():
             return " ".join(f"{key}={_text(one)}" for key, one in value.items() if one is not None) or "–"
     return str(value)

@@ -119,7 +119,9 @@ def test_the_three_lines_of_curl_are_whole() -> None:
     assert len(words) == 3
     assert all(f"Authorization: Bearer {token}" in line for line in words)
     assert json.loads(words[0][-1])["name"] == "Contoso"
-    assert json.loads(words[1][-1])["transfer"]["source"]["id"] == "contoso"
+    posted = json.loads(words[1][-1])["transfer"]
+    assert posted["source"]["id"] == "contoso"
+    assert words[2][4] == f"http://127.0.0.1:8080/v1/transfers/{posted['id']}"
 
 
 def test_the_event_of_the_banner_and_every_life_are_valid_events() -> None:
