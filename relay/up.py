@@ -28,6 +28,7 @@ from relay.auth import new_token
 from relay.banner import banner
 from relay.catcher import Catcher
 from relay.config import Config, load
+from relay.data import defaults_path
 from relay.demo import Demo
 from relay.embedded import EmbeddedError, EmbeddedValkey, free_port, kept_secret
 from relay.errors import RelayError
@@ -42,6 +43,7 @@ _LINK_S = 24 * 3600
 _LOOK_S = 0.1
 _WEB_PATIENCE_S = 15.0
 _TOKEN_NAMES = {"RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN_FILE"}
+_LEASE_S = "5"  # nobody else works here: what a killed worker held is wanted soon after the next start
 _WORKER_SPARE_S = 5.0  # more than the worker lets its requests take
 
 
@@ -80,6 +82,7 @@ def child_environ(
         "RELAY_EGRESS__ALLOW_HTTP": "true",
         "RELAY_MAILBOX__ENABLED": "true",
         "RELAY_LOG__FORMAT": "json",
+        "RELAY_WORKER__LEASE_SECONDS": _LEASE_S,
         "RELAY_MAIL__URL": mail_url,
         "PYTHONUNBUFFERED": "1",
     }
@@ -103,17 +106,21 @@ def child_environ(
 
 
 def stated(environ: Mapping[str, str]) -> set[str]:
-    """The settings that the person set, by their names in the environment. In a file, what is empty or off
-    counts as not set, so that a copy of the example changes nothing. A file that cannot be read states
-    nothing here: loading it says what is wrong with it."""
+    """The settings that the person set, by their names in the environment. What their file says as the
+    defaults do counts as not set, so that a copy of the example changes nothing. A file that cannot be
+    read states nothing here: loading it says what is wrong with it."""
     found = {name for name, value in environ.items() if value and name.startswith("RELAY_")}
     try:
         file = tomllib.loads(Path(environ.get("RELAY_CONFIG", "")).read_text("utf-8"))
     except (OSError, ValueError):
         return found
+    defaults = tomllib.loads(defaults_path().read_text("utf-8"))
     sections = {name: section for name, section in file.items() if isinstance(section, dict)}
     return found | {
-        f"RELAY_{name}__{key}".upper() for name, section in sections.items() for key in section if section[key]
+        f"RELAY_{name}__{key}".upper()
+        for name, section in sections.items()
+        for key, value in section.items()
+        if value != defaults.get(name, {}).get(key)
     }
 
 
