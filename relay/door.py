@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-
 from relay.auth import Caller
 from relay.intake import Parsed, Problem
 from relay.lifecycle import FINAL, Move, Verdict, judge
@@ -24,7 +22,8 @@ from relay.model import Event, EventType, TokenHolder
 from relay.record import Recorder
 from relay.store import Store
 from relay.store.records import Refusal
-from relay.store.transfers import Acceptance, Accepted, Held, Known
+from relay.store.stored import AcceptedStep, Held
+from relay.store.transfers import Acceptance, Accepted, Known
 from relay.times import to_datetime, to_ms
 from relay.vault import Vault
 
@@ -167,27 +166,26 @@ class Door:
             link = self._vault.seal(
                 event.transfer.acceptance_url.encode(), context=f"transfer:{event.transfer_key}:link"
             )
-        entry = {
-            "sequence": held.sequence,
-            "event_id": event.id,
-            "type": event.type,
-            "occurred_at": event.occurred_at,
-            "accepted_at_ms": now,
-            "producer": caller.id if caller.holder is TokenHolder.PRODUCER else None,
-            "late": verdict.move is Move.LATE,
-            "repeat": verdict.move is Move.REPEAT,
-            "derived": False,
-            "gap": verdict.gap,
-            "actor_role": None if event.actor is None else event.actor.role,
-            "link": link not in ("", "-"),
-        }
+        step = AcceptedStep(
+            sequence=held.sequence,
+            event_id=event.id,
+            type=event.type,
+            occurred_at=event.occurred_at,
+            accepted_at_ms=now,
+            producer=caller.id if caller.holder is TokenHolder.PRODUCER else None,
+            late=verdict.move is Move.LATE,
+            repeat=verdict.move is Move.REPEAT,
+            gap=verdict.gap,
+            actor_role=None if event.actor is None else event.actor.role,
+            link=link not in ("", "-"),
+        )
         return Acceptance(
             key=event.transfer_key,
             event_id=event.id,
             fingerprint=fingerprint,
             version=known.version,
             held=held,
-            entry=orjson.dumps(entry),
+            step=step,
             body=parsed.stored(),
             link=link,
             now_ms=now,
@@ -206,7 +204,7 @@ def _after(parsed: Parsed, caller: Caller, held: Held | None, verdict: Verdict, 
         id=transfer.id if held is None else held.id,
         kind=transfer.kind,
         status=standing.status,
-        moved_ns=standing.moved_ns,
+        moved=str(standing.moved_ns),
         sequence=sequence,
         current=sequence if applied or held is None else held.current,
         source=transfer.source.id.casefold() if applied or held is None else held.source,

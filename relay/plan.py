@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from relay import view
@@ -26,6 +27,7 @@ from relay.model import (
     Kind,
     Partner,
     Recipient,
+    Record,
     Skip,
     SkipReason,
 )
@@ -79,13 +81,12 @@ class Step:
     has_link: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What one partner's activity log records of the event."""
+class Told(Record, frozen=True):
+    """A partner whose activity log or feed records the event; `audit` marks an audit record."""
 
     audience: Audience
     partner: str
-    audit: bool
+    audit: bool = False
 
 
 @dataclass(slots=True)
@@ -129,28 +130,20 @@ def plan(
     """Who is told of this step. `only` limits it to one audience that is told afterwards, `by` that to
     the one channel that it did not have."""
     made = Plan()
-    pairs: dict[tuple[Audience, Channel], None] = dict.fromkeys(_POSSIBLE)
-    told = {
-        (audience, channel): None
-        for channel, audiences in (
-            (Channel.WEBHOOK, row.webhook),
-            (Channel.EMAIL, row.email),
-            (Channel.ACTIVITY, row.activity),
-        )
-        for audience in audiences
-    }
-    for audience, channel in pairs | told:
+    told = _told(row.webhook, row.email, row.activity)
+    for audience, channel, is_told in told:
         if only not in (None, audience) or by not in (None, channel):
             continue
-        if (audience, channel) not in told:
+        if not is_told:
             made.skips.append(Skip(audience=audience, channel=channel, reason=SkipReason.POLICY))
         elif (reason := _hindrance(step, channel, derived_email=derived_email)) is not None:
             made.skips.append(Skip(audience=audience, channel=channel, reason=reason))
         else:
             _tell(made, step, audience, channel, row, registered, default_locale)
-    for audience in {d.recipient.audience for d in made.deliveries} | {f.audience for f in made.feed}:
-        made.bodies[audience] = view.message(
-            audience,
+    shown = {d.recipient.audience: None for d in made.deliveries} | {f.audience: None for f in made.feed}
+    if shown:
+        made.bodies = view.messages(
+            shown,
             step.event,
             sequence=step.sequence,
             late=step.late,
@@ -158,6 +151,21 @@ def plan(
             gap=step.gap,
         )
     return made
+
+
+@lru_cache(maxsize=256)
+def _told(
+    webhook: tuple[Audience, ...], email: tuple[Audience, ...], activity: tuple[Audience, ...]
+) -> tuple[tuple[Audience, Channel, bool], ...]:
+    """Every audience and channel that a policy row answers for, and whether it tells them."""
+    told = {
+        (audience, channel): True
+        for channel, audiences in (
+            (Channel.WEBHOOK, webhook), (Channel.EMAIL, email), (Channel.ACTIVITY, activity)
+        )
+        for audience in audiences
+    }  # fmt: skip
+    return tuple((*pair, is_told) for pair, is_told in (dict.fromkeys(_POSSIBLE, False) | told).items())
 
 
 def _hindrance(step: Step, channel: Channel, *, derived_email: bool) -> SkipReason | None:
@@ -206,7 +214,7 @@ def _tell(
                 made.activity.append(Told(audience, key, audience in row.audit))
         case Channel.WEBHOOK:
             if known is not None and key is not None:
-                made.feed.append(Told(audience, key, audit=False))
+                made.feed.append(Told(audience, key))
                 _webhooks(made, step, audience, key, known.endpoints.values())
         case Channel.EMAIL:
             _emails(made, step, audience, key, partner, default_locale)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -21,6 +20,7 @@ from relay.store.hints import Hint
 from relay.store.ledger import Line
 from relay.store.queues import channel_of, recipient_of
 from relay.store.records import Replay
+from relay.store.stored import Activity
 
 _CHUNK = 100
 _REPLAY_KEPT_S = 7 * 86_400
@@ -57,13 +57,7 @@ async def disable(services: Services, endpoint: Endpoint, reason: str, now_ms: i
 async def note(services: Services, endpoint: Endpoint, type: str, text: str, now_ms: int) -> None:
     """One line about an endpoint in its partner's activity log."""
     record_id = f"{type}-{endpoint.id}-{now_ms}"
-    record: dict[str, Any] = {
-        "id": record_id,
-        "type": type,
-        "at_ms": now_ms,
-        "endpoint": endpoint.id,
-        "note": text,
-    }
+    record = Activity(id=record_id, type=type, at_ms=now_ms, endpoint=endpoint.id, note=text)
     await services.store.ledger.append([Line(endpoint.partner.casefold(), record_id, record, "", "", 0)])
 
 

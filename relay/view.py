@@ -8,6 +8,7 @@ on to nobody. The acceptance link is in no view: it goes only into the mail to t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 import orjson
@@ -35,8 +36,8 @@ def transfer_as(audience: Audience, transfer: Transfer) -> dict[str, Any]:
     """The transfer as JSON-ready values, as `audience` may see it."""
     seen: dict[str, Any] = {
         "id": transfer.id,
-        "kind": transfer.kind.value,
-        "status": transfer.status.value,
+        "kind": transfer.kind,
+        "status": transfer.status,
         "created_at": transfer.created_at,
     }
     if transfer.expires_at is not None:
@@ -107,19 +108,30 @@ def message(
     audience: Audience, event: Event, *, sequence: int, late: bool, derived: bool, gap: bool
 ) -> bytes:
     """The body that this audience is sent: the bytes are fixed here, then stored, signed and sent."""
-    data: dict[str, Any] = {
-        "role": audience.value,
-        "sequence": sequence,
-        "late": late,
-        "derived": derived,
-    }
-    if gap:
-        data["gap"] = True
-    actor = actor_as(audience, event)
-    if actor is not None:
-        data["actor"] = actor
-    data["transfer"] = transfer_as(audience, event.transfer)
-    return orjson.dumps({"type": event.type.value, "timestamp": event.occurred_at, "data": data})
+    return messages([audience], event, sequence=sequence, late=late, derived=derived, gap=gap)[audience]
+
+
+def messages(
+    audiences: Iterable[Audience], event: Event, *, sequence: int, late: bool, derived: bool, gap: bool
+) -> dict[Audience, bytes]:
+    """The same for several audiences; what both parties of a SIM transfer see of it is written once."""
+    written: dict[Audience | None, orjson.Fragment] = {}
+    made: dict[Audience, bytes] = {}
+    for audience in audiences:
+        shared = None if event.transfer.kind is Kind.SIM and audience in _PARTIES else audience
+        transfer = written.get(shared)
+        if transfer is None:
+            transfer = orjson.Fragment(orjson.dumps(transfer_as(audience, event.transfer)))
+            written[shared] = transfer
+        data: dict[str, Any] = {"role": audience, "sequence": sequence, "late": late, "derived": derived}
+        if gap:
+            data["gap"] = True
+        actor = actor_as(audience, event)
+        if actor is not None:
+            data["actor"] = actor
+        data["transfer"] = transfer
+        made[audience] = orjson.dumps({"type": event.type, "timestamp": event.occurred_at, "data": data})
+    return made
 
 
 def _party(party: Party, *, with_tenant: bool) -> dict[str, Any]:

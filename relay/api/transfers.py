@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from relay import view
 from relay.api.deliveries import LISTING as DELIVERIES
@@ -159,7 +160,7 @@ def told(caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery
 
 def skipped(caller: Caller, role: Audience | None, skips: list[Skip]) -> list[SkippedShape]:
     """Who was not told and why, as far as this caller may know, which is in `role`."""
-    return [SkippedShape(**skip.model_dump()) for skip in skips if _is_own(caller, role, skip)]
+    return [SkippedShape(**asdict(skip)) for skip in skips if _is_own(caller, role, skip)]
 
 
 def _is_own(caller: Caller, role: Audience | None, who: PlannedDelivery | Skip) -> bool:

@@ -12,6 +12,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
@@ -21,8 +23,9 @@ from relay.record import Recorder
 from relay.retry import Again, Schedule, Settled, decide
 from relay.store import Store
 from relay.store.queues import Advanced, Mark, Result, Taken
+from relay.store.stored import dump
 
-_AHEAD = 2
+_AHEAD = 4
 """Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
@@ -181,7 +184,7 @@ class Drain:
                 # that what fails each time ends as exhausted instead of coming round for ever.
                 tools.recorder.failed(parcel.taken.delivery)
                 attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
-                attempt = attempt.model_copy(update={"outcome": Outcome.CONNECTION_LOST})
+                attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
         self._busy -= 1
         self._conclude(parcel.taken, attempt)
         self._notice()
@@ -197,7 +200,7 @@ class Drain:
             now_ms=now,
             chance=random.random(),
         )
-        encoded = attempt.model_dump_json(exclude_defaults=True).encode()
+        encoded = dump(attempt)
         match decision:
             case Settled(delivered=True):
                 self._results.append(Result(one.delivery.id, Mark.DELIVERED, attempt=encoded))

@@ -14,20 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from structlog.typing import FilteringBoundLogger
 
 from relay.config import Config
 from relay.engine.registered import Registrations
 from relay.lifecycle import FINAL
-from relay.model import Audience, Channel, Event, EventType
+from relay.model import Audience, Channel, Delivery, Event, EventType
 from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan
 from relay.store import Store
 from relay.store.client import Call
 from relay.store.hints import Claim, Hint
 from relay.store.ledger import Line
 from relay.store.queues import Entry, channel_of, recipients_of
-from relay.store.transfers import Held, Unplanned
+from relay.store.stored import Activity, FixedPlan, Held, dump, named
+from relay.store.transfers import Unplanned
 
 _AT_ONCE = 2
 _TRANSFERS = 128
@@ -41,14 +41,14 @@ of its queues where that is shorter."""
 
 @dataclass(slots=True)
 class _Job:
-    """One event that is being planned; `stored` is its plan as it is kept."""
+    """One event that is being planned; `plan` is its plan as it is kept."""
 
     key: str
     held: Held
     unplanned: Unplanned
     event: Event
     bodies: dict[Audience, bytes]
-    stored: dict[str, Any]
+    plan: FixedPlan
 
 
 class FanOut:
@@ -109,17 +109,17 @@ class FanOut:
         self, key: str, held: Held, one: Unplanned, event: Event, registered: dict[str, Registered]
     ) -> _Job:
         if one.plan is not None:
-            return _Job(key, held, one, event, {}, orjson.loads(one.plan))
-        entry = one.entry
+            return _Job(key, held, one, event, {}, one.plan)
+        accepted = one.step
         step = Step(
             event=event,
             sequence=one.sequence,
-            accepted_at_ms=entry["accepted_at_ms"],
-            late=entry["late"],
-            repeat=entry["repeat"],
-            derived=entry["derived"],
-            gap=entry["gap"],
-            has_link=entry["link"],
+            accepted_at_ms=accepted.accepted_at_ms,
+            late=accepted.late,
+            repeat=accepted.repeat,
+            derived=accepted.derived,
+            gap=accepted.gap,
+            has_link=accepted.link,
         )
         ended = one.audience is not None and held.status in FINAL
         try:
@@ -141,7 +141,7 @@ class FanOut:
             # it is settled with an empty plan, which the accounts show, and the operator is told.
             self._log.exception("plan.failed", event_id=event.id, transfer=event.transfer.id)
             made = Plan()
-        return _Job(key, held, one, event, made.bodies, _stored(made))
+        return _Job(key, held, one, event, made.bodies, _fixed(made))
 
     async def _fix(self, jobs: Sequence[_Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""
@@ -151,18 +151,18 @@ class FanOut:
                 (
                     job.key,
                     job.unplanned.member,
-                    orjson.dumps(job.stored),
+                    job.plan,
                     {f"{job.unplanned.sequence}:{audience}": body for audience, body in job.bodies.items()},
                 )
                 for job in new
             ]
         )
         for job, reply in zip(new, replies, strict=True):
-            if reply:
-                job.stored = orjson.loads(reply)
+            if reply is not None:
+                job.plan = reply
             else:
-                for made in job.stored["deliveries"]:
-                    self._store.counters.owe(made["recipient"]["channel"], 1)
+                for made in job.plan.deliveries:
+                    self._store.counters.owe(made.recipient.channel, 1)
 
     async def _carry_out(
         self, jobs: Sequence[_Job], registered: dict[str, Registered]
@@ -171,12 +171,10 @@ class FanOut:
         lines: list[Line] = []
         indexed: list[tuple[str, int, int, int]] = []
         for job in jobs:
-            unordered = set(job.stored["unordered"])
-            for made in job.stored["deliveries"]:
-                entries.append(_entry(made, unordered, registered))
+            entries += [_entry(made, job.plan.unordered, registered) for made in job.plan.deliveries]
             lines += _lines(job)
             indexed.append(
-                (job.key, job.unplanned.sequence, job.unplanned.entry["accepted_at_ms"], job.held.created_ms)
+                (job.key, job.unplanned.sequence, job.unplanned.step.accepted_at_ms, job.held.created_ms)
             )
         calls: list[Call] = []
         if entries:
@@ -200,8 +198,7 @@ class FanOut:
         waits: list[tuple[_Job, Audience, tuple[str, str, int]]] = []
         for job in jobs:
             created = job.event.type is EventType.CREATED and job.held.status not in FINAL
-            for name in job.stored["unknown"] if created else ():
-                audience = Audience(name)
+            for audience in job.plan.unknown if created else ():
                 party = party_key(audience, job.event)
                 if party is not None:
                     member = f"{job.unplanned.sequence}|{audience}|{job.key}"
@@ -256,83 +253,74 @@ def _as_first_given(event: Event, held: Held) -> Event:
     return event.model_copy(update={"transfer": transfer.model_copy(update=changed)})
 
 
-def _stored(made: Plan) -> dict[str, Any]:
-    return {
-        "deliveries": [d.model_dump(mode="json", exclude_none=True) for d in made.deliveries],
-        "unordered": sorted(made.unordered),
-        "skips": [s.model_dump(mode="json", exclude_none=True) for s in made.skips],
-        "activity": [{"audience": t.audience, "partner": t.partner, "audit": t.audit} for t in made.activity],
-        "feed": [{"audience": t.audience, "partner": t.partner} for t in made.feed],
-        "unknown": made.unknown,
-    }
+def _fixed(made: Plan) -> FixedPlan:
+    return FixedPlan(
+        deliveries=made.deliveries,
+        unordered=sorted(made.unordered) if made.unordered else [],
+        skips=made.skips,
+        activity=made.activity,
+        feed=made.feed,
+        unknown=made.unknown,
+    )
 
 
-def _entry(made: dict[str, Any], unordered: set[str], registered: dict[str, Registered]) -> Entry:
-    to = made["recipient"]
-    known = registered.get(to.get("partner") or "")
-    endpoint = known.endpoints.get(to.get("endpoint") or "") if known is not None else None
+def _entry(made: Delivery, unordered: Sequence[str], registered: dict[str, Registered]) -> Entry:
+    to = made.recipient
+    known = registered.get(to.partner or "")
+    endpoint = known.endpoints.get(to.endpoint or "") if known is not None else None
     return Entry(
-        recipient=to["id"],
-        delivery_id=made["id"],
-        meta=orjson.dumps(made),
-        lane="" if made["id"] in unordered else made["transfer_key"],
-        sequence=made["sequence"],
-        now_ms=made["created_at_ms"],
+        recipient=to.id,
+        delivery_id=made.id,
+        meta=dump(made),
+        lane="" if made.id in unordered else made.transfer_key,
+        sequence=made.sequence,
+        now_ms=made.created_at_ms,
         rate=None if endpoint is None else endpoint.rate_limit,
     )
 
 
-def _named(made: dict[str, Any]) -> dict[str, Any]:
-    """As much of a delivery as a log says of it."""
-    to = made["recipient"]
-    names = ("audience", "channel", "partner", "endpoint", "email")
-    return {"id": made["id"], "recipient": {name: to[name] for name in names if name in to}}
-
-
 def _lines(job: _Job) -> list[Line]:
     """What the event adds to each partner's records: the activity log, the feed, or both."""
-    stored, event, entry = job.stored, job.event, job.unplanned.entry
-    partners: dict[tuple[str, str], bool | None] = {
-        (told["partner"], told["audience"]): None for told in stored["feed"]
-    }
-    partners |= {(told["partner"], told["audience"]): told["audit"] for told in stored["activity"]}
-    feeds = {(told["partner"], told["audience"]) for told in stored["feed"]}
-    customers = sum(1 for d in stored["deliveries"] if d["recipient"]["audience"] == Audience.CUSTOMER)
-    customer = event.transfer.customer
+    fed = {(told.partner, told.audience) for told in job.plan.feed}
+    logged = {(told.partner, told.audience): told.audit for told in job.plan.activity}
     lines = []
-    for (partner, audience), audit in partners.items():
-        record_id = f"{event.id}:{audience}"
-        record = None
-        if audit is not None:
-            record = {
-                "id": record_id,
-                "type": event.type,
-                "at_ms": entry["accepted_at_ms"],
-                "audit": audit,
-                "role": audience,
-                "event_id": event.id,
-                "occurred_at": event.occurred_at,
-                "sequence": job.unplanned.sequence,
-                "late": entry["late"],
-                "derived": entry["derived"],
-                "transfer": job.held.id,
-                "kind": event.transfer.kind,
-                "status": event.transfer.status,
-                "customer_id": None if customer is None else customer.id,
-                "customer_name": None if customer is None else customer.name,
-                "told": [_named(d) for d in stored["deliveries"] if d["recipient"]["audience"] == audience],
-                "skips": [s for s in stored["skips"] if s["audience"] == audience],
-                "customer_told": customers,
-            }
-        feed = f"{job.unplanned.sequence}|{audience}|{event.id}|{job.key}"
+    for partner, audience in dict.fromkeys([*logged, *fed]):
+        audit = logged.get((partner, audience))
+        record_id = f"{job.event.id}:{audience}"
+        feed = f"{job.unplanned.sequence}|{audience}|{job.event.id}|{job.key}"
         lines.append(
             Line(
                 partner=partner,
                 record_id=record_id,
-                record=record,
-                feed=feed if (partner, audience) in feeds else "",
+                record=None if audit is None else _activity(job, record_id, audience, audit=audit),
+                feed=feed if (partner, audience) in fed else "",
                 transfer=job.key,
                 transfer_score=job.held.created_ms,
             )
         )
     return lines
+
+
+def _activity(job: _Job, record_id: str, audience: Audience, *, audit: bool) -> Activity:
+    plan, event, step = job.plan, job.event, job.unplanned.step
+    customer = event.transfer.customer
+    return Activity(
+        id=record_id,
+        type=event.type,
+        at_ms=step.accepted_at_ms,
+        audit=audit,
+        role=audience,
+        event_id=event.id,
+        occurred_at=event.occurred_at,
+        sequence=job.unplanned.sequence,
+        late=step.late,
+        derived=step.derived,
+        transfer=job.held.id,
+        kind=event.transfer.kind,
+        status=event.transfer.status,
+        customer_id=None if customer is None else customer.id,
+        customer_name=None if customer is None else customer.name,
+        told=[named(made) for made in plan.deliveries if made.recipient.audience is audience],
+        skips=[skip for skip in plan.skips if skip.audience is audience],
+        customer_told=sum(made.recipient.audience is Audience.CUSTOMER for made in plan.deliveries),
+    )

@@ -29,6 +29,7 @@ from relay.store import Store
 from relay.store.hints import Hint
 from relay.store.ledger import Line
 from relay.store.queues import Entry
+from relay.store.stored import Activity, dump, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +133,18 @@ class Watch:
             for agent in partner.admin_agents
             for locale in [agent.locale or partner.locale or self._patience.default_locale]
         ]
-        record = {
-            "id": incident,
-            "type": type,
-            "at_ms": now_ms,
-            "endpoint": endpoint.id,
-            "note": last.detail if last is not None else None,
-            "told": [d.model_dump(mode="json", exclude_none=True) for d in made],
-        }
+        record = Activity(
+            id=incident,
+            type=type,
+            at_ms=now_ms,
+            endpoint=endpoint.id,
+            note=last.detail if last is not None else None,
+            told=[named(delivery) for delivery in made],
+        )
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
         if made:
             entries = [
-                Entry(d.recipient.id, d.id, d.model_dump_json(exclude_none=True).encode(), "", now_ms, now_ms)
+                Entry(d.recipient.id, d.id, dump(d), "", now_ms, now_ms)
                 for d in made
             ]
             await self._store.client.batch([self._store.queues.enqueuing(entries)])

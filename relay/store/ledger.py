@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
-from relay.model import Audience, Kind, Skip, Status
+from relay.model import Audience, Kind, Status
 from relay.store.client import Call, Client, Op, Script
-from relay.store.records import ActivityRecord, FeedEntry, Page, PlannedDelivery, TransferRecord
+from relay.store.records import ActivityRecord, FeedEntry, Page, TransferRecord
+from relay.store.stored import Activity, dump, reader
 from relay.store.transfers import Transfers, shown
 
+_ACTIVITY = reader(Activity)
 _CHUNK = 200
 _MOST_READ = 5_000
 """How many records a filtered list reads before it answers with what it has and a cursor."""
@@ -29,7 +28,7 @@ class Line:
 
     partner: str
     record_id: str
-    record: dict[str, Any] | None
+    record: Activity | None
     feed: str
     transfer: str
     transfer_score: int
@@ -53,7 +52,7 @@ class Ledger:
             ops.setdefault(line.partner, [f"p:{line.partner}"]).extend(
                 (
                     line.record_id,
-                    b"" if line.record is None else orjson.dumps(line.record),
+                    b"" if line.record is None else dump(line.record),
                     line.feed,
                     line.transfer,
                     line.transfer_score,
@@ -198,13 +197,10 @@ class Ledger:
 
 
 def _activity(raw: bytes, cursor: str) -> ActivityRecord:
-    known = orjson.loads(raw)
-    for name, kind in (("role", Audience), ("kind", Kind), ("status", Status)):
-        if known.get(name) is not None:
-            known[name] = kind(known[name])
-    known["told"] = [PlannedDelivery(**shown(d)) for d in known.get("told", ())]
-    known["skips"] = [Skip.model_validate(s) for s in known.get("skips", ())]
-    return ActivityRecord(cursor=cursor, **known)
+    known = _ACTIVITY.decode(raw)
+    fields = {name: getattr(known, name) for name in known.__struct_fields__}
+    fields["told"] = [shown(one) for one in known.told]
+    return ActivityRecord(cursor=cursor, **fields)
 
 
 def _wanted(

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.records import DeliveryRecord, Page
+from relay.store.stored import reader
 
 _CHUNK = 200
+_DELIVERY, _ATTEMPT = reader(Delivery), reader(Attempt)
 _REASONS: dict[str, CancelReason] = {reason.value: reason for reason in CancelReason}
 _STATUS = {
     "p": DeliveryStatus.PENDING,
@@ -36,8 +40,7 @@ class Mark(StrEnum):
     KEEP = "m"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A delivery on its way into a queue. `lane` is the transfer whose order it keeps, '' for none;
     `rate` the endpoint's limit in requests a minute."""
 
@@ -50,8 +53,7 @@ class Entry:
     rate: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """What came of one delivery that was in flight."""
 
     delivery_id: str
@@ -62,8 +64,7 @@ class Result:
     sealed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A due delivery that this pass now has in flight. `base` attempts were made before it was reopened."""
 
     delivery: Delivery
@@ -247,7 +248,7 @@ def _fields(flat: Sequence[bytes]) -> dict[str, bytes]:
 
 
 def _record(fields: dict[str, bytes], state: dict[str, bytes]) -> DeliveryRecord:
-    delivery = Delivery.model_validate_json(fields["m"])
+    delivery = _DELIVERY.decode(fields["m"])
     status = _STATUS[fields["s"].decode()]
     pending = status is DeliveryStatus.PENDING
     reason = fields["w"].decode() if fields.get("w") else None
@@ -257,7 +258,7 @@ def _record(fields: dict[str, bytes], state: dict[str, bytes]) -> DeliveryRecord
         status=status,
         held=held,
         attempts=[
-            Attempt.model_validate_json(fields[f"a{n}"])
+            _ATTEMPT.decode(fields[f"a{n}"])
             for n in range(1, int(fields.get("n", b"0")) + 1)
             if f"a{n}" in fields
         ],
@@ -275,7 +276,7 @@ def _advanced(reply: list[Any]) -> Advanced:
         return Advanced(lost=True)
     taken = [
         Taken(
-            Delivery.model_validate_json(reply[at + 1]),
+            _DELIVERY.decode(reply[at + 1]),
             int(reply[at + 2]),
             int(reply[at + 4]),
             reply[at + 3].decode() if reply[at + 3] else None,

@@ -9,17 +9,16 @@ inbox of sequences that nobody has planned yet. An event id is claimed under `e:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import orjson
 
-from relay.lifecycle import Standing
-from relay.model import Audience, Channel, EventType, Kind, Skip, Status
+from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.hints import Hint, tag_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
+from relay.store.stored import AcceptedStep, FixedPlan, Held, Named, dump, reader
 
 
 class Accepted(IntEnum):
@@ -31,51 +30,9 @@ class Accepted(IntEnum):
     CLAIMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A transfer's standing as it is stored, with what the door and the planner need beside it."""
-
-    id: str
-    kind: Kind
-    status: Status
-    moved_ns: int
-    sequence: int
-    current: int
-    source: str
-    target: str
-    source_id: str
-    target_id: str
-    customer: str
-    created_ms: int
-    updated_ms: int
-    producer: str | None = None
-    derived: bool = False
-    before: Status | None = None
-
-    @property
-    def standing(self) -> Standing:
-        """The part that the lifecycle judges."""
-        return Standing(self.kind, self.status, self.moved_ns, self.derived, self.before)
-
-    def to_json(self) -> bytes:
-        """As stored. Nanoseconds go as text: those of the year 2600 do not fit in 64 bits."""
-        return orjson.dumps({**{name: getattr(self, name) for name in _HELD}, "moved_ns": str(self.moved_ns)})
-
-    @classmethod
-    def from_json(cls, raw: bytes) -> Held:
-        """Back from the store."""
-        known = orjson.loads(raw)
-        known["moved_ns"] = int(known["moved_ns"])
-        known["kind"] = Kind(known["kind"])
-        known["status"] = Status(known["status"])
-        if known["before"] is not None:
-            known["before"] = Status(known["before"])
-        return cls(**known)
-
-
 _LINGER_S = 0.002
 """How long requests wait for company under load, in seconds."""
-_HELD = tuple(field.name for field in fields(Held))
+_HELD, _STEP, _PLAN = reader(Held), reader(AcceptedStep), reader(FixedPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +54,7 @@ class Acceptance:
     fingerprint: str
     version: int
     held: Held
-    entry: bytes
+    step: AcceptedStep
     body: bytes
     link: str
     now_ms: int
@@ -112,9 +69,9 @@ class Unplanned:
     sequence: int
     audience: Audience | None
     channel: Channel | None
-    entry: dict[str, Any]
+    step: AcceptedStep
     body: bytes
-    plan: bytes | None
+    plan: FixedPlan | None
 
 
 class Transfers:
@@ -141,7 +98,7 @@ class Transfers:
         return Known(
             claim,
             int(version or 0),
-            None if held is None else Held.from_json(held),
+            None if held is None else _HELD.decode(held),
             None if sequence is None else int(sequence),
         )
 
@@ -160,8 +117,8 @@ class Transfers:
                     new.fingerprint,
                     self._joint,
                     new.held.sequence,
-                    new.held.to_json(),
-                    new.entry,
+                    dump(new.held),
+                    dump(new.step),
                     new.body,
                     new.link,
                     new.now_ms,
@@ -183,20 +140,22 @@ class Transfers:
     async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned]]]:
         """What each of these transfers has yet to plan, oldest first, at most `most` each."""
         replies = await self._client.run(self._inbox, [(f"t:{key}", most) for key in keys])
-        return [(Held.from_json(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
+        return [(_HELD.decode(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
 
-    async def fix_plans(self, ops: Sequence[tuple[str, str, bytes, dict[str, bytes]]]) -> list[bytes]:
+    async def fix_plans(
+        self, ops: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]]
+    ) -> list[FixedPlan | None]:
         """Store plans (transfer key, inbox member, plan, bodies by `sequence:audience`).
 
-        The reply to each is empty when it holds, else the plan that somebody stored before.
+        The reply to each is None when it holds, else the plan that somebody stored before.
         """
         batch: list[Op] = []
         for key, member, plan, bodies in ops:
-            op: list[str | bytes] = [f"t:{key}", member, plan]
+            op: list[str | bytes] = [f"t:{key}", member, dump(plan)]
             for name, body in bodies.items():
                 op += [name, body]
             batch.append(tuple(op))
-        return await self._client.run(self._plan, batch)
+        return [_PLAN.decode(reply) if reply else None for reply in await self._client.run(self._plan, batch)]
 
     def planning_done(self, members: Sequence[tuple[str, str]]) -> Call:
         """The call that says: these inbox members (transfer key, member) are carried out. Its replies are
@@ -232,7 +191,7 @@ class Transfers:
     async def held(self, keys: Sequence[str]) -> list[Held | None]:
         """The standings of several transfers."""
         replies = await self._fields.many([(f"t:{key}", "s") for key in keys])
-        return [Held.from_json(r[0]) if r[0] else None for r in replies]
+        return [_HELD.decode(r[0]) if r[0] else None for r in replies]
 
     async def get(self, key: str) -> TransferRecord | None:
         """The whole record of one transfer, by its casefolded id."""
@@ -258,9 +217,9 @@ def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
                 int(sequence),
                 Audience(audience) if audience else None,
                 Channel(channel) if channel else None,
-                orjson.loads(entry),
+                _STEP.decode(entry),
                 body,
-                plan,
+                None if plan is None else _PLAN.decode(plan),
             )
         )
     return found
@@ -277,7 +236,7 @@ def _records(keys: Sequence[str], replies: Sequence[Sequence[bytes]]) -> list[Tr
 
 
 def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
-    held = Held.from_json(fields["s"])
+    held = _HELD.decode(fields["s"])
     timeline = [_entry(fields, n) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
     refusals = [_refusal(raw) for name, raw in fields.items() if name.startswith("r:")]
     return TransferRecord(
@@ -299,34 +258,38 @@ def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
 
 
 def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
-    known = orjson.loads(fields[f"i:{sequence}"])
+    step = _STEP.decode(fields[f"i:{sequence}"])
     # Who is told afterwards may be planned twice: a SIM target's root user is told before its partner is known.
     deliveries: dict[str, PlannedDelivery] = {}
     skips: list[Skip] = []
     later = [f"{a.value}{way}" for a in Audience for way in ("", f"~{Channel.WEBHOOK.value}")]
     for name in [f"p:{sequence}", *(f"p:{sequence}~{who}" for who in later)]:
         if name in fields:
-            plan = orjson.loads(fields[name])
-            deliveries |= {d["id"]: PlannedDelivery(**shown(d)) for d in plan["deliveries"]}
-            skips += [Skip.model_validate(s) for s in plan["skips"]]
-    known["type"] = EventType(known["type"])
-    del known["link"]
+            plan = _PLAN.decode(fields[name])
+            deliveries |= {d.id: shown(d) for d in plan.deliveries}
+            skips += plan.skips
     return TimelineEntry(
-        **known, planned=f"p:{sequence}" in fields, deliveries=list(deliveries.values()), skips=skips
+        sequence=step.sequence,
+        event_id=step.event_id,
+        type=step.type,
+        occurred_at=step.occurred_at,
+        accepted_at_ms=step.accepted_at_ms,
+        producer=step.producer,
+        late=step.late,
+        repeat=step.repeat,
+        derived=step.derived,
+        gap=step.gap,
+        actor_role=step.actor_role,
+        planned=f"p:{sequence}" in fields,
+        deliveries=list(deliveries.values()),
+        skips=skips,
     )
 
 
-def shown(delivery: dict[str, Any]) -> dict[str, Any]:
-    """A planned delivery as the record names it, from its stored meta."""
-    to = delivery["recipient"]
-    return {
-        "id": delivery["id"],
-        "audience": Audience(to["audience"]),
-        "channel": to["channel"],
-        "partner": to.get("partner"),
-        "endpoint": to.get("endpoint"),
-        "email": to.get("email"),
-    }
+def shown(delivery: Delivery | Named) -> PlannedDelivery:
+    """A planned delivery as a record names it."""
+    to = delivery.recipient
+    return PlannedDelivery(delivery.id, to.audience, to.channel, to.partner, to.endpoint, to.email)
 
 
 def _refusal(raw: bytes) -> Refusal:

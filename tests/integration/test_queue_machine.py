@@ -18,9 +18,10 @@ from relay.embedded import EmbeddedValkey
 from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
 from relay.store.client import Client
 from relay.store.queues import Advanced, Entry, Mark, Queues, Result
+from relay.store.stored import dump
 
 LEASE = 100
-ATTEMPT = Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT).model_dump_json().encode()
+ATTEMPT = dump(Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT))
 LANES = ("a", "b", "")
 SETTLES = {
     Mark.DELIVERED: DeliveryStatus.DELIVERED,
@@ -91,7 +92,7 @@ class QueueMachine(RuleBasedStateMachine):
             id=name, event_id="e", type="t", transfer=lane, transfer_key=lane, sequence=sequence, created_at_ms=1,
             recipient=Recipient(id="ep_1", channel=Channel.WEBHOOK, audience=Audience.SOURCE),
         )  # fmt: skip
-        entry = Entry("ep_1", name, made.model_dump_json().encode(), lane, sequence, self.now)
+        entry = Entry("ep_1", name, dump(made), lane, sequence, self.now)
         self.runner.run(self.client.batch([self.queues.enqueuing([entry])]))
         self.known.setdefault(name, Known(lane, sequence))
 

@@ -9,19 +9,31 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
 from relay.lifecycle import Standing
-from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Kind, Outcome, Recipient, Status
+from relay.model import (
+    Attempt,
+    Audience,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    EventType,
+    Kind,
+    Outcome,
+    Recipient,
+    Status,
+)
 from relay.store.client import Call, Client, Script
 from relay.store.hints import Hint, Hints
 from relay.store.ledger import Ledger, Line
 from relay.store.queues import Advanced, Entry, Mark, Queues, Result
-from relay.store.transfers import Acceptance, Accepted, Held, Transfers
+from relay.store.stored import AcceptedStep, Activity, Held
+from relay.store.stored import dump as packed
+from relay.store.transfers import Acceptance, Accepted, Transfers
 
 LEASE = 1_000
-ATTEMPT = Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT).model_dump_json().encode()
+ATTEMPT = packed(Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT))
 
 
 async def dump(client: Client) -> dict[str, Any]:
@@ -47,7 +59,7 @@ def held(sequence: int = 1, moved_ns: int = 5) -> Held:
         id="T1",
         kind=Kind.SIM,
         status=Status.PENDING,
-        moved_ns=moved_ns,
+        moved=str(moved_ns),
         sequence=sequence,
         current=sequence,
         source="a",
@@ -61,8 +73,10 @@ def held(sequence: int = 1, moved_ns: int = 5) -> Held:
 
 
 def acceptance(event: str = "e1", *, version: int = 0, sequence: int = 1, **more: Any) -> Acceptance:
-    entry = orjson.dumps({"sequence": sequence})
-    made: dict[str, Any] = {"fingerprint": f"f-{event}", "held": held(sequence), "link": "", "entry": entry, "body": b"{}", "now_ms": 1}
+    step = AcceptedStep(
+        sequence=sequence, event_id=event, type=EventType.CREATED, occurred_at="", accepted_at_ms=1, producer=None
+    )
+    made: dict[str, Any] = {"fingerprint": f"f-{event}", "held": held(sequence), "link": "", "step": step, "body": b"{}", "now_ms": 1}
     return Acceptance(key=more.pop("key", "t1"), event_id=event, version=version, **(made | more))
 
 
@@ -123,16 +137,17 @@ async def test_the_link_is_kept_until_it_is_erased(transfers: Transfers) -> None
 @pytest.mark.parametrize("moved_ns", [0, -62_135_596_800 * 10**9, 253_402_300_799 * 10**9 + 999_999_999])
 def test_a_standing_of_any_year_comes_back_as_it_was(moved_ns: int) -> None:
     kept = held(moved_ns=moved_ns)
-    assert Held.from_json(kept.to_json()) == kept
+    assert reader(Held).decode(packed(kept)) == kept
     assert kept.standing == Standing(Kind.SIM, Status.PENDING, moved_ns)
 
 
 async def test_the_first_plan_holds(client: Client, transfers: Transfers) -> None:
     await transfers.accept(acceptance())
     bodies = {"1:source": b"one"}
-    assert await transfers.fix_plans([("t1", "1", b"one", bodies)]) == [b""]
+    one, two = FixedPlan(unordered=["one"]), FixedPlan(unordered=["two"])
+    assert await transfers.fix_plans([("t1", "1", one, bodies)]) == [None]
     before = await dump(client)
-    assert await transfers.fix_plans([("t1", "1", b"two", {"1:source": b"two"})]) == [b"one"]
+    assert await transfers.fix_plans([("t1", "1", two, {"1:source": b"two"})]) == [one]
     assert await dump(client) == before
     assert await transfers.body("t1", 1, Audience.SOURCE) == b"one"
 
@@ -183,7 +198,7 @@ def entry(n: int, *, lane: str = "t1", at: int = 0, rate: int | None = None, rec
         created_at_ms=at,
         recipient=Recipient(id=recipient, channel=Channel.WEBHOOK, audience=Audience.SOURCE),
     )
-    return Entry(recipient, made.id, made.model_dump_json().encode(), lane, n, at, rate)
+    return Entry(recipient, made.id, packed(made), lane, n, at, rate)
 
 
 async def put(client: Client, queues: Queues, *entries: Entry) -> list[Any]:
@@ -483,7 +498,7 @@ async def test_finding_hints_again_takes_nothing_from_who_has_them(hints: Hints,
 
 async def test_a_partners_records_grow_by_an_event_once(client: Client, transfers: Transfers) -> None:
     ledger = Ledger(client, transfers)
-    record = {"id": "e1:source", "type": "transfer.created", "at_ms": 1}
+    record = Activity(id="e1:source", type="transfer.created", at_ms=1)
     line = Line("p1", "e1:source", record, "1|source|e1|t|1", "t|1", 5)
     await ledger.append([line])
     before = await dump(client)

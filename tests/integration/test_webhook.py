@@ -21,6 +21,7 @@ from relay.egress import Policy, Verdict
 from relay.model import Attempt, Outcome
 from relay.outcomes import MAX_RETRY_AFTER_S, parse_retry_after
 from relay.signing import Ed25519Key, HmacKey, Key, new_secret, new_signing_key
+from relay.store.stored import dump
 from relay.webhook import WebhookSender, allowed_header
 from tests.fakes.partner import Answer, Partner
 
@@ -187,7 +188,7 @@ async def test_own_headers_are_sent_and_never_shown(relay: Relay, partner: Partn
     assert request.headers["Authorization"] == "Bearer hunter2"
     assert request.headers["X-Team"] == "blue"
     assert attempt.request_headers["Authorization"] == "•••"
-    assert "hunter2" not in attempt.model_dump_json()
+    assert "hunter2" not in dump(attempt).decode()
 
 
 async def test_two_attempts_share_one_connection(relay: Relay, partner: Partner) -> None:

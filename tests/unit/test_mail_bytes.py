@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from relay.errors import MessageError
 from relay.mail.compose import Composer
@@ -97,10 +98,10 @@ def test_a_long_delivery_id_is_never_an_encoded_word() -> None:
 
 def test_a_domain_outside_ascii_is_encoded_and_a_local_part_asks_for_smtputf8() -> None:
     sample = SAMPLES["subscription-created-source"]
-    domain = sample.recipient.model_copy(update={"email": "mori@例え.jp"})
+    domain = replace(sample.recipient, email="mori@例え.jp")
     message = compose(sample, "ja", recipient=domain)
     assert (message.to, message.smtputf8) == ("mori@xn--r8jz45g.jp", False)
-    local = sample.recipient.model_copy(update={"email": "森@例え.jp"})
+    local = replace(sample.recipient, email="森@例え.jp")
     message = compose(sample, "ja", recipient=local)
     assert (message.to, message.smtputf8) == ("森@xn--r8jz45g.jp", True)
     assert "森@xn--r8jz45g.jp".encode() in message.raw
@@ -144,7 +145,7 @@ def test_a_hostile_name_is_only_a_name(name: str, locale: str) -> None:
             }
         ],
     )
-    recipient = sample.recipient.model_copy(update={"name": name})
+    recipient = replace(sample.recipient, name=name)
     message = compose(sample, locale, recipient=recipient)
     mail = parsed(message)
     assert not mail.defects and "Bcc" not in mail

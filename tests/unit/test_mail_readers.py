@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from relay.errors import ConfigError
 from relay.mail.compose import MAX_HTML, Composer
@@ -39,7 +40,7 @@ def test_the_language_falls_back(wanted: str, used: str) -> None:
 
 def test_the_recipient_s_language_serves_when_none_is_asked_for() -> None:
     sample = SAMPLES["subscription-created-source"]
-    recipient = sample.recipient.model_copy(update={"locale": "ja-JP"})
+    recipient = replace(sample.recipient, locale="ja-JP")
     assert compose(sample, "", recipient=recipient).locale == "ja"
 
 
