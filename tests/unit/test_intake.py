@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.intake import Invalid, parse, pointer_of, read_json
@@ -58,10 +59,51 @@ def test_what_is_not_json_is_one_problem_of_the_whole_body(raw: bytes) -> None:
     [
         b'{"a":1,"a":2}', b'{"a":1,"a":1}', b'{"a" : 1, "a"\n:2}', b'{"a":1,"\\u0061":2}', b'{"x":{"a":1,"a":2}}',
         b'[{"x":[{"b":1,"a":{"q":1,"q":2}}]}]', b'{"a":"\\":","a":2}', b'{"x":{"a":1,"a":2},"x":3}',
-        b'{"a":1,"a":' + b"[" * 40 + b"]" * 40 + b',"a":2}',
+        b'{"a":1,"a":' + b"[" * 40 + b"]" * 40 + b',"a":2}', b'{"a":1,"a":2,"b":"\\"\\u003a"}',
+        b'{"a":1,"a":2,"b":"\\"\\u003A"}', b'{"a":1,"a":2,"b":"\\u0022:"}',
     ],
 )  # fmt: skip
 def test_a_name_that_stands_twice_is_refused(raw: bytes) -> None:
+    assert "twice" in _unreadable(raw)[""]
+
+
+def _written(value: Any, spell: Callable[[str], str]) -> str:
+    """JSON text of a value in which an object is a list of pairs, its strings spelled by `spell`."""
+    if isinstance(value, list):
+        return "{" + ",".join(f"{spell(name)}:{_written(inner, spell)}" for name, inner in value) + "}"
+    return spell(value)
+
+
+def _twice(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    names = [name for name, _ in value]
+    return len(set(names)) < len(names) or any(_twice(inner) for _, inner in value)
+
+
+_SHORT = st.text('a":\\', max_size=3)
+
+
+@given(
+    st.recursive(_SHORT, lambda inner: st.lists(st.tuples(_SHORT, inner), max_size=4)),
+    st.sampled_from(["plain", "escaped", "mixed"]),
+)
+@settings(max_examples=500)
+def test_no_spelling_hides_a_second_name(value: Any, how: str) -> None:
+    def spell(text: str) -> str:
+        escaped = "".join(f"\\u{ord(c):04x}" for c in text)
+        half = "".join(f"\\u{ord(c):04X}" if c == ":" else orjson.dumps(c).decode()[1:-1] for c in text)
+        return {"plain": orjson.dumps(text).decode(), "escaped": f'"{escaped}"', "mixed": f'"{half}"'}[how]
+
+    raw = _written(value, spell).encode()
+    if _twice(value):
+        assert "twice" in _unreadable(raw)[""]
+    else:
+        assert read_json(raw) == orjson.loads(raw)
+
+
+def test_very_many_names_are_read_in_a_time_that_grows_with_them() -> None:
+    raw = b"{" + b",".join(b'"%d":1' % n for n in range(200_000)) + b',"1":2}'
     assert "twice" in _unreadable(raw)[""]
 
 
