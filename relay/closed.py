@@ -126,6 +126,7 @@ class SkipReason(StrEnum):
     DUPLICATE_ADDRESS = "duplicate_address"  # the same mailbox is already told of this event
     SUPPRESSED = "suppressed"  # the mailbox bounced or asked for no more
     NO_SUCH_EVENT = "no_such_event"  # this kind of transfer has no such step
+    UNPLANNABLE = "unplannable"  # the relay failed to plan the event; its log says why
 
 
 class CancelReason(StrEnum):

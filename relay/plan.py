@@ -103,6 +103,12 @@ class Plan:
     unknown: list[Audience] = field(default_factory=list)
 
 
+def tells_nobody() -> Plan:
+    """The plan of an event that cannot be planned: it tells nobody, and says so of everyone."""
+    unplannable = SkipReason.UNPLANNABLE
+    return Plan(skips=[Skip(audience=who, channel=way, reason=unplannable) for who, way in _POSSIBLE])
+
+
 def party_key(audience: Audience, event: Event) -> str | None:
     """The casefolded id under which an audience's organisation is registered, if it has one."""
     transfer = event.transfer

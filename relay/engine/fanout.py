@@ -20,7 +20,7 @@ from relay.config import Config
 from relay.engine.registered import Registrations
 from relay.lifecycle import FINAL
 from relay.model import Audience, Channel, Delivery, Event, EventType
-from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan
+from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_nobody
 from relay.store import Store
 from relay.store.client import Call
 from relay.store.hints import Claim, Hint
@@ -90,11 +90,15 @@ class FanOut:
         inboxes = await self._store.transfers.inboxes(keys, _EVENTS)
         parsed: list[tuple[str, Held, Unplanned, Event]] = []
         for key, (held, unplanned) in zip(keys, inboxes, strict=True):
-            if held is not None:
-                parsed += [
-                    (key, held, one, _as_first_given(Event.model_validate_json(one.body), held))
-                    for one in unplanned
-                ]
+            if held is None:
+                continue
+            for one in unplanned:
+                try:
+                    event = Event.model_validate_json(one.body)
+                except ValueError:
+                    await self._settle_unreadable(key, held, one)
+                    continue
+                parsed.append((key, held, one, _as_first_given(event, held)))
         parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
         registered = await self._registrations.fresh(parties)
         jobs = [self._plan(*one, registered) for one in parsed]
@@ -138,10 +142,20 @@ class FanOut:
             )
         except Exception:
             # An event that cannot be planned must neither hold up the others nor come again for ever:
-            # it is settled with an empty plan, which the accounts show, and the operator is told.
+            # it is settled with a plan that tells nobody and why, and the operator is told.
             self._log.exception("plan.failed", event_id=event.id, transfer=event.transfer.id)
-            made = Plan()
+            made = tells_nobody()
         return _Job(key, held, one, event, made.bodies, _fixed(made))
+
+    async def _settle_unreadable(self, key: str, held: Held, one: Unplanned) -> None:
+        """A stored body that is no event holds up nobody: it is settled, and the operator is told; not with
+        the exception, which would show what is in it."""
+        self._log.error("plan.unreadable", event_id=one.step.event_id, transfer=held.id)
+        transfers = self._store.transfers
+        await transfers.fix_plans([(key, one.member, _fixed(tells_nobody()), {})])
+        listed = (key, one.sequence, one.step.accepted_at_ms, held.created_ms)
+        calls = [*self._store.ledger.indexing([listed]), transfers.planning_done([(key, one.member)])]
+        await self._store.client.batch(calls)
 
     async def _fix(self, jobs: Sequence[_Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""
