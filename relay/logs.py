@@ -6,9 +6,13 @@ is decided by `relay.record`.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Any
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -16,24 +20,26 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from relay.config import Log
 
+_MOST_WAITING = 32
+"""Lines that wait for the end of the loop's turn to be written."""
+
 
 def open_log(settings: Log) -> FilteringBoundLogger:
     """The log of this process, as the operator wants it."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    factory: Any
+    factory: Callable[..., Any]
     if settings.format == "json":
-        chain: list[Processor] = [
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        chain: list[Processor] = [_json_line]
+        lines = _Lines(sys.stderr.buffer)
+
+        def factory(*_: Any) -> _Lines:
+            return lines
     else:
-        chain = [*shared, _console()]
+        chain = [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _console(),
+        ]
         factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=chain,
@@ -47,12 +53,64 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     return log
 
 
+class _Lines:
+    """Lines of one turn of the event loop are written together, with one call of the system; outside of a
+    loop, and what is a warning or worse, at once."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._waiting: list[bytes] = []
+        atexit.register(self._write)
+
+    def info(self, line: bytes) -> None:
+        """One line that may wait for its turn to end."""
+        if not self._waiting:
+            try:
+                asyncio.get_running_loop().call_soon(self._write)
+            except RuntimeError:
+                return self.warning(line)
+        self._waiting.append(line)
+        if len(self._waiting) >= _MOST_WAITING:
+            self._write()
+        return None
+
+    def warning(self, line: bytes) -> None:
+        """One line, now."""
+        self._waiting.append(line)
+        self._write()
+
+    debug = msg = info
+    error = critical = exception = warning
+
+    def _write(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._out.write(b"".join(waiting))
+            self._out.flush()
+
+
+class _Seconds:
+    """The current second as text; most lines of a busy process share theirs with the one before."""
+
+    at = -1
+    text = ""
+
+
+def _json_line(_: Any, level: str, fields: MutableMapping[str, Any]) -> bytes:
+    """Level and time (RFC 3339, UTC, microseconds) are added; an exception is given as its traceback."""
+    if "exc_info" in fields:
+        fields = structlog.processors.format_exc_info(_, level, fields)
+    ns = time.time_ns()
+    second, rest = divmod(ns, 1_000_000_000)
+    if second != _Seconds.at:
+        _Seconds.at, _Seconds.text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    fields["level"] = "error" if level == "exception" else level
+    fields["timestamp"] = f"{_Seconds.text}.{rest // 1000:06d}Z"
+    return orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def _console() -> structlog.dev.ConsoleRenderer:
     # The plain traceback: the rich one prints local variables, and those may be secrets.
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-
-
-def _dumps(value: Any, **_: Any) -> bytes:
-    return orjson.dumps(value, default=str)

@@ -19,7 +19,7 @@ class Recorder:
     """Writes the log lines and counts."""
 
     def __init__(self, log: FilteringBoundLogger, counters: Counters) -> None:
-        self._log = log
+        self._log = log.bind()
         self._counters = counters
 
     def received(self, *, status: str, event_id: str, type: str, transfer: str, seconds: float) -> None:

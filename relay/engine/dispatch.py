@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from relay.engine.drain import Drain, Tools
 from relay.errors import StoreError
-from relay.store.hints import Claim, Hint
+from relay.store.hints import SHARDS, Claim, Hint
 
 _MOST_DRAINS = 2_000
 _AT_ONCE = 256
@@ -89,13 +89,12 @@ class Dispatcher:
             while (room := _MOST_DRAINS - len(self._tasks)) > 0 and not self._stopping:
                 now = self._clock()
                 until = now + self._tools.lease_ms + random.random()
-                claims = await self._tools.store.hints.take(
-                    self._hint, now_ms=now, until=until, most=min(room, _AT_ONCE)
-                )
-                if not claims:
-                    break
+                most = min(room, _AT_ONCE)
+                claims = await self._tools.store.hints.take(self._hint, now_ms=now, until=until, most=most)
                 for claim in claims:
                     self._drain(claim)
+                if len(claims) < most // SHARDS:
+                    break  # no shard had more to give
 
     def _drain(self, claim: Claim) -> None:
         active = self._active.get(claim.member)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Drain:
         self._recipient = recipient
         self._token = token
         self._results: list[Result] = []
-        self._window = asyncio.Semaphore(tools.window)
+        self._ready: deque[Parcel] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._wake = asyncio.Event()
@@ -131,9 +132,10 @@ class Drain:
                 attempt = unsendable(one.attempts + 1, self._tools.clock(), "Its body is no longer kept.")
                 self._conclude(one, attempt)
                 continue
-            parcel = Parcel(one, body, link, known, one.attempts + 1, self._keeper(one))
-            task = loop.create_task(self._send(parcel))
+            self._ready.append(Parcel(one, body, link, known, one.attempts + 1, self._keeper(one)))
             self._busy += 1
+        for _ in range(min(len(self._ready), self._tools.window - len(self._tasks))):
+            task = loop.create_task(self._send_all())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -173,9 +175,14 @@ class Drain:
             results=[Result(one.delivery.id, Mark.KEEP, sealed=sealed)],
         )
 
+    async def _send_all(self) -> None:
+        """One of the window's senders: whatever is ready, one after the other, until nothing is."""
+        while self._ready:
+            await self._send(self._ready.popleft())
+
     async def _send(self, parcel: Parcel) -> None:
         tools = self._tools
-        async with self._window, tools.gate:
+        async with tools.gate:
             now = tools.clock()
             try:
                 attempt = await tools.sender.send(parcel, now)

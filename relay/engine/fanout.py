@@ -23,7 +23,7 @@ from relay.model import Audience, Channel, Delivery, Event, EventType
 from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_nobody
 from relay.store import Store
 from relay.store.client import Call
-from relay.store.hints import Claim, Hint
+from relay.store.hints import SHARDS, Claim, Hint
 from relay.store.ledger import Line
 from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
@@ -81,9 +81,10 @@ class FanOut:
             now = self._clock()
             until = now + self._claim_ms + random.random()
             claims = await self._store.hints.take(Hint.PLAN, now_ms=now, until=until, most=_TRANSFERS)
-            if not claims:
-                return
-            await self._round(claims)
+            if claims:
+                await self._round(claims)
+            if len(claims) < _TRANSFERS // SHARDS:
+                return  # no shard had more to give
 
     async def _round(self, claims: Sequence[Claim]) -> None:
         keys = [claim.member for claim in claims]

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from functools import cache
 
 from relay.store.client import Client, Script
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the histogram buckets, in seconds."""
+
+
+@cache
+def _histogram(name: str) -> tuple[tuple[str, ...], str, str]:
+    return tuple(f"{name}:le:{n}" for n in range(len(BUCKETS_S) + 1)), f"{name}:count", f"{name}:us"
 
 
 class Counters:
@@ -30,9 +36,11 @@ class Counters:
 
     def observe(self, name: str, seconds: float) -> None:
         """Note how long something took."""
-        self._noted[f"{name}:le:{bisect_left(BUCKETS_S, seconds)}"] += 1
-        self._noted[f"{name}:count"] += 1
-        self._noted[f"{name}:us"] += int(seconds * 1_000_000)
+        buckets, count, us = _histogram(name)
+        noted = self._noted
+        noted[buckets[bisect_left(BUCKETS_S, seconds)]] += 1
+        noted[count] += 1
+        noted[us] += int(seconds * 1_000_000)
 
     def owe(self, channel: str, by: int) -> None:
         """Note that so many more (or fewer) deliveries of a channel are pending."""
