@@ -87,15 +87,7 @@ class WebhookSender:
             signature = sign(message_id, timestamp_s, body, keys)
         except SignatureError as problem:
             return _unsent(number, now_ms, Outcome.UNSENDABLE, f"The message could not be signed: {problem}.")
-        sent: dict[str, str] = {
-            _CONTENT_TYPE: "application/json",
-            _USER_AGENT: self._user_agent,
-            _ACCEPT_ENCODING: "identity",
-            _ID: message_id,
-            _TIMESTAMP: str(timestamp_s),
-            _SIGNATURE: signature,
-        }
-        shown = sent
+        sent = shown = self._headers(message_id, timestamp_s, signature)
         if headers:
             unfit = next((why for each in headers.items() if (why := allowed_header(*each)) is not None), None)
             if unfit is not None:
@@ -161,6 +153,16 @@ class WebhookSender:
             answer=answer.decode("utf-8", "replace").replace("\x00", "") if answer else "",
             second_try=second_try,
         )
+
+    def _headers(self, message_id: str, timestamp_s: int, signature: str) -> dict[str, str]:
+        return {
+            _CONTENT_TYPE: "application/json",
+            _USER_AGENT: self._user_agent,
+            _ACCEPT_ENCODING: "identity",
+            _ID: message_id,
+            _TIMESTAMP: str(timestamp_s),
+            _SIGNATURE: signature,
+        }
 
     async def _post(self, target: URL, body: bytes, headers: Mapping[str, str]) -> ClientResponse:
         return await self._session.post(

@@ -178,7 +178,18 @@ class Drain:
     async def _send_all(self) -> None:
         """One of the window's senders: whatever is ready, one after the other, until nothing is."""
         while self._ready:
-            await self._send(self._ready.popleft())
+            if self.stopping or self._hold:
+                self._return_ready()
+            else:
+                await self._send(self._ready.popleft())
+
+    def _return_ready(self) -> None:
+        """What is at hand and not yet on the wire goes back to the queue, and has cost no attempt."""
+        now = self._tools.clock()
+        self._results += [Result(parcel.taken.delivery.id, Mark.BACK, now) for parcel in self._ready]
+        self._busy -= len(self._ready)
+        self._ready.clear()
+        self._notice()
 
     async def _send(self, parcel: Parcel) -> None:
         tools = self._tools
@@ -223,6 +234,7 @@ class Drain:
                 self._results.append(Result(one.delivery.id, Mark.AGAIN, decision.at_ms, attempt=encoded))
                 if decision.hold_until_ms is not None:
                     self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
+                    self._return_ready()
         if decision.gone:
             self._hold = True
         self._answered.append((one, attempt))
