@@ -5,7 +5,7 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint fix types bench preview lock
+.PHONY: help setup run test fuzz check lint fix types bench preview lock
 
 help: ## list these
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ run: setup ## everything in one terminal, with partners and transfers to watch (
 
 test: setup ## the whole suite (T=tests/unit for a part, N=4 for more processes)
 	$(BIN)/pytest -n $(N) $(T)
+
+fuzz: setup ## tens of thousands of cases against every route and the door for events (FUZZ=2000 for more)
+	FUZZ=$(or $(FUZZ),600) $(BIN)/pytest -n $(N) tests/fuzz
 
 check: lint types test ## what must pass before a push
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import FilteringBoundLogger, Processor
 
 from relay.config import Log
@@ -49,6 +50,7 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     )
     # Libraries speak through the standard library: only what an operator should see.
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+    logging.getLogger("aiohttp.server").addFilter(_not_a_strangers_words)
     log: FilteringBoundLogger = structlog.get_logger()
     return log
 
@@ -107,6 +109,13 @@ def _json_line(_: Any, level: str, fields: MutableMapping[str, Any]) -> bytes:
     fields["level"] = "error" if level == "exception" else level
     fields["timestamp"] = f"{_Seconds.text}.{rest // 1000:06d}Z"
     return orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _not_a_strangers_words(record: logging.LogRecord) -> bool:
+    """Whether a record of the server is about a fault of ours. Of a request that is not HTTP the server
+    logs a traceback with the very bytes: anybody could fill the log, and a mangled header may be a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

@@ -76,8 +76,10 @@ _ADDRESS = re.compile(r"[^-\x00-\x20\x7f()<>\[\],;:\\\"@%!][^\x00-\x20\x7f()<>\[
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,128}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Timestamp = Annotated[str, StringConstraints(max_length=40), AfterValidator(_rfc3339)]
-Mailbox = Annotated[str, AfterValidator(_mailbox)]
+Timestamp = Annotated[
+    str, StringConstraints(max_length=40), AfterValidator(_rfc3339), Field(json_schema_extra={"format": "date-time"})
+]
+Mailbox = Annotated[str, AfterValidator(_mailbox), Field(json_schema_extra={"format": "email"})]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
 
 

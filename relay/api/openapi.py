@@ -31,6 +31,20 @@ _PARTS = {
     "partner": "The partner's id, in any case.",
     "transfer": "The transfer's id, in any case.",
 }
+_LATER = frozenset({429, 503})
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+_REFUSALS = {
+    401: "Nobody is proven to be asking.",
+    403: "Whoever asks may not do this.",
+    404: "There is no such thing, or it is another partner's.",
+    408: "The body did not come in time.",
+    409: "It cannot be done as things stand.",
+    413: "The request is too large.",
+    415: "The body has a Content-Encoding.",
+    422: "The input is wrong: `errors` has everything that is, each with its place.",
+    429: "Too many requests; `Retry-After` says when to come again.",
+    503: "The relay cannot do this just now; `Retry-After` says when to come again.",
+}
 _ABOUT = """Tells both sides of a transfer, and the customer: signed webhooks, e-mail and an activity log.
 
 Send your token as `Authorization: Bearer <token>`. Lists answer `{"data": [...], "next": cursor or null}`;
@@ -113,13 +127,30 @@ def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
     elif route.body is not None:
         required = any(field.is_required() for field in route.body.model_fields.values())
         said["requestBody"] = _json_body(pointers[route.body], required=required)
-    if route.access is not Access.PUBLIC:
-        problem = {"$ref": _REF.format(model=shapes.ProblemShape.__name__)}
-        said["responses"]["default"] = {
-            "description": "A problem: 401, 403, 404, 409, 413, 415, 422, 429 or 503.",
+    problem = {"$ref": _REF.format(model=shapes.ProblemShape.__name__)}
+    for status in sorted(_refusals(route)):
+        answer: dict[str, Any] = {
+            "description": _REFUSALS[status],
             "content": {CONTENT_TYPE: {"schema": problem}},
         }
+        if status in _LATER:
+            answer["headers"] = {"Retry-After": _RETRY_AFTER}
+        said["responses"][str(status)] = answer
     return said
+
+
+def _refusals(route: Route) -> set[int]:
+    """Every status but success that this route can answer with: there is no other."""
+    if route.access is Access.PUBLIC:
+        return set(route.refuses)
+    found = {401, 403, 503, *route.refuses}
+    if "{" in route.path:
+        found.add(404)
+    if route.query:
+        found.add(422)
+    if route.body is not None or route.access is Access.PRODUCER:
+        found |= {408, 413, 415, 422}
+    return found
 
 
 def _answer(answer: Answer, pointers: dict[type, Any]) -> dict[str, Any]:
@@ -141,6 +172,8 @@ def _answer(answer: Answer, pointers: dict[type, Any]) -> dict[str, Any]:
             },
         }
     said["content"] = {answer.media: {"schema": schema}}
+    if answer.table:
+        said["content"]["text/csv"] = {"schema": {"type": "string"}}
     return said
 
 

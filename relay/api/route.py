@@ -69,18 +69,21 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One way a route answers. `many` wraps the shape as a page of a list; `media` when it is not JSON."""
+    """One way a route answers. `many` wraps the shape as a page of a list; `media` when it is not JSON,
+    `table` when it can be had as text/csv too."""
 
     status: int
     about: str
     shape: type[BaseModel] | None = None
     many: bool = False
     media: str = "application/json"
+    table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `handler` is None where another module adds the route to the router."""
+    """One operation. `handler` is None where another module adds the route to the router. `refuses`: with
+    which problems it answers besides those that follow from its access, path, query and body."""
 
     method: str
     path: str
@@ -93,6 +96,7 @@ class Route:
     body: type[BaseModel] | None = None
     query: tuple[Param, ...] = ()
     about: str = ""
+    refuses: tuple[int, ...] = ()
 
 
 def guarded(route: Route) -> Page:

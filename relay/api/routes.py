@@ -5,6 +5,7 @@ The one table of the API's routes. The router, the door and `/openapi.json` are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
@@ -34,6 +35,7 @@ from relay.auth import AUTH, Authenticator
 from relay.model import Audience, Channel, DeliveryStatus, EventType, Kind, Status
 from relay.services import SERVICES
 
+_VARIABLE = re.compile(r"{(\w+)}")
 _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 
@@ -94,7 +96,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _PARTNER + "/endpoints", "createEndpoint", "Endpoints", _P,
           "Register an endpoint", endpoints.create,
           (Answer(201, "The endpoint, with its secret.", shapes.NewEndpointShape),),
-          body=endpoints.EndpointBody,
+          body=endpoints.EndpointBody, refuses=(409,),
           about="Checks the URL. Sends nothing, unless `verify` is true: then a signed ping must be "
                 "answered 2xx, or nothing is stored."),
     Route("GET", _PARTNER + "/endpoints", "listEndpoints", "Endpoints", _P,
@@ -112,7 +114,7 @@ ROUTES: tuple[Route, ...] = (
           (Answer(200, "The secret.", shapes.SecretShape),)),
     Route("POST", _ENDPOINT + "/secret/rotate", "rotateSecret", "Endpoints", _P,
           "Replace the signing secret; both sign for the overlap", endpoint_secrets.rotate,
-          (Answer(200, "The new secret.", shapes.RotatedShape),), body=endpoint_secrets.RotateBody),
+          (Answer(200, "The new secret.", shapes.RotatedShape),), body=endpoint_secrets.RotateBody, refuses=(409,)),
     Route("POST", _ENDPOINT + "/test", "testEndpoint", "Endpoints", _P,
           "Send `relay.ping` now", endpoint_actions.test,
           (Answer(200, "The attempt, whatever came of it.", shapes.AttemptShape),),
@@ -162,7 +164,8 @@ ROUTES: tuple[Route, ...] = (
           (Answer(200, "What came after the cursor.", shapes.FeedItemShape, many=True),), query=_PAGE),
     Route("GET", _PARTNER + "/activity", "listActivity", "Events", _P,
           "List a partner's activity log", activity.list_,
-          (Answer(200, "A page; with `Accept: text/csv` a table.", shapes.ActivityShape, many=True),),
+          (Answer(200, "A page; with `Accept: text/csv` a table.", shapes.ActivityShape, many=True,
+                  table=True),),
           query=(Param("type", _TEXT, "Only of this type."),
                  Param("transfer", _TEXT, "Only of this transfer."),
                  Param("customer", _TEXT, "Only this customer's, by id."),
@@ -185,12 +188,13 @@ EVENTS = Route(
     (
         Answer(202, "Accepted: on disk, and will be told.", shapes.EventAnswerShape),
         Answer(200, "The same event was accepted before.", shapes.EventAnswerShape),
-        Answer(207, "One answer an event of an array, in order.", shapes.EventAnswerShape),
+        Answer(207, "One answer an event of an array, in order.", shapes.EventOutcomeShape),
         Answer(409, "The id is taken by another body, or the lifecycle does not allow it.",
                shapes.ProblemShape, media="application/problem+json"),
     ),
     about="Proven by a producer's token, by the operator's, or by the three Standard Webhooks headers made "
           "with a producer's secret.",
+    refuses=(429,),
 )  # fmt: skip
 """The receiver's route, which relay.receive adds to the router; here for the document."""
 
@@ -199,7 +203,7 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
            (Answer(200, "It does.", shapes.HealthShape),)), health.live),
     (Route("GET", "/readyz", "getReadiness", "Operation", Access.PUBLIC,
            "Whether the process and its database answer", None,
-           (Answer(200, "They do.", shapes.HealthShape),)), health.ready),
+           (Answer(200, "They do.", shapes.HealthShape),), refuses=(503,)), health.ready),
     (Route("GET", "/openapi.json", "getOpenApi", "Operation", Access.PUBLIC, "This document", None,
            (Answer(200, "OpenAPI 3.1.", media="application/json"),)), docs.document),
     (Route("GET", "/docs", "getDocs", "Operation", Access.PUBLIC, "This document, to read", None,
@@ -223,7 +227,9 @@ def add_routes(app: web.Application) -> None:
     if problems not in app.middlewares:
         app.middlewares.append(problems)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, guarded(route))
+        # Left alone, the router takes no braces in a variable part, which an id may have.
+        path = _VARIABLE.sub(r"{\1:[^/]+}", route.path)
+        app.router.add_route(route.method, path, guarded(route))
     for route, page in OPEN:
         app.router.add_get(route.path, page)  # answers HEAD too, which load balancers ask
     app.router.add_get("/", docs.home)

@@ -328,16 +328,10 @@ class PortalLinkShape(Shape):
 
 
 class EventAnswerShape(Shape):
-    """How one event was taken. `code` only within the answer to an array."""
+    """How one event was taken."""
 
     id: str
     status: Literal["accepted", "duplicate"]
-
-
-class HealthShape(Shape):
-    """That the process, or with it the database, is there."""
-
-    status: Literal["ok"]
 
 
 class FaultShape(Shape):
@@ -347,9 +341,29 @@ class FaultShape(Shape):
     detail: str
 
 
-class ProblemShape(Shape):
-    """Why a request was not done (RFC 9457); `errors` only for invalid input."""
+class EventOutcomeShape(Shape):
+    """How one event of an array was taken: `code` is the HTTP status that it would have had alone, and the
+    rest is what it would have been answered."""
 
+    code: int
+    id: str | None = Field(default=None, description="The event's, where it has one that can be read.")
+    status: Literal["accepted", "duplicate"] | int
+    type: str | None = None
+    title: str | None = None
+    detail: str | None = None
+    errors: list[FaultShape] = []
+
+
+class HealthShape(Shape):
+    """That the process, or with it the database, is there."""
+
+    status: Literal["ok"]
+
+
+class ProblemShape(Shape):
+    """Why a request was not done (RFC 9457); `errors` only for invalid input, `id` only about an event."""
+
+    id: str | None = None
     type: str
     title: str
     status: int

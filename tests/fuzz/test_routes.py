@@ -1,0 +1,82 @@
+"""Is every answer of every route one that the document describes, whatever is asked and whoever asks?
+
+Cases come from the relay's own `/openapi.json`, sound ones and broken ones. The document names each status
+that a route can answer with; a status that it does not name, a body that is not what it says, or a 5xx
+fails the test. URLs in bodies stay on this machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from relay.api.routes import ALL
+from tests.fuzz.conftest import EXAMPLES, Furniture, Target
+
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+CALM = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
+
+
+@pytest.fixture(scope="session")
+def schema(target: Target) -> Any:
+    """The document as the running relay serves it."""
+    document = target.http.get(f"{target.base}/openapi.json", timeout=60).json()
+    document.pop("servers")
+    document.pop("webhooks")
+    return schemathesis.openapi.from_dict(document)
+
+
+@st.composite
+def asked(draw: Any, operation: Any, target: Target, there: Furniture) -> Case:
+    """A case of this operation, mostly about something that is there."""
+    mode = draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
+    case: Case = draw(operation.as_strategy(generation_mode=mode))
+    for name in list(case.path_parameters or ()):
+        if draw(st.integers(0, 5)):
+            case.path_parameters[name] = there.known[name]
+    _stay_here(case.body, target)
+    return case
+
+
+def _stay_here(body: Any, target: Target) -> None:
+    if isinstance(body, dict) and isinstance(body.get("url"), str):
+        body["url"] = target.rig.hooks.url(f"/fuzz-{abs(hash(body['url'])) % 10}")
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", [route.name for route in ALL])
+def test_no_answer_but_those_the_document_describes(name: str, schema: Any, target: Target) -> None:
+    operation = schema.find_operation_by_id(name)
+    described = set(operation.definition.raw["responses"])
+
+    there = target.furnish()
+    seen: Counter[int] = Counter()
+
+    @given(asked(operation, target, there), st.sampled_from(["operator", "operator", "partner", "producer", "nobody"]))
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        suppress_health_check=CALM,
+        database=None,
+        phases=[Phase.generate, Phase.shrink] if EXAMPLES > 50 else [Phase.generate],
+    )
+    def go(case: Case, who: str) -> None:
+        headers = {"Authorization": f"Bearer {there.tokens.get(who, 'x' * 40)}"}
+        response = case.call(base_url=target.base, headers=headers, session=target.http, timeout=60)
+        seen[response.status_code] += 1
+        shown = f"{who}: {case.as_curl_command()}\n{response.status_code} {response.text[:2000]}"
+        assert response.status_code < 500, shown
+        assert str(response.status_code) in described, shown
+        case.validate_response(response, checks=CHECKS)
+
+    go()
+    print(dict(seen))
+    target.lives()
