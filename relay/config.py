@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from relay.config_sources import Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
 from relay.model import Audience, EventType, Kind
@@ -224,6 +225,7 @@ class Config(_Section):
     mailbox: MailboxSection
     limits: Limits
     log: Log
+    sources: Sources
     notify: Notify
 
 
@@ -249,6 +251,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         _merge(values, overlay, known)
     problems += _from_environment(values, environ, known)
     _secrets(values["secrets"], environ, problems)
+    read_secrets(values["sources"], problems)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
