@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
-    """What came of one delivery that was in flight."""
+    """What came of one delivery that was in flight. `next_at_ms` 0 with BACK: it waits as it did before."""
 
     delivery_id: str
     mark: Mark

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from relay.embedded import EmbeddedValkey
 from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
@@ -111,7 +117,8 @@ class QueueMachine(RuleBasedStateMachine):
         results = []
         for name, mark in marks.items():
             wait = data.draw(st.integers(0, 30)) if mark in (Mark.AGAIN, Mark.BACK) else 0
-            results.append(Result(name, mark, self.now + wait, attempt=ATTEMPT if mark is Mark.AGAIN else b""))
+            at = 0 if mark is Mark.BACK and wait > 20 else self.now + wait
+            results.append(Result(name, mark, at, attempt=ATTEMPT if mark is Mark.AGAIN else b""))
             self.known[name].flying = False
             self.known[name].status = SETTLES.get(mark, DeliveryStatus.PENDING)
         self._take(self._advance(f"p{self.passes}", want, results, len(self.flying)))
@@ -146,12 +153,37 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.run(self.queues.hold("ep_1", held=held, now_ms=self.now))
         self.held = held
 
+    @precondition(lambda self: self.in_charge and self.flying)
+    @rule(wait=st.integers(1, 30))
+    def fail_and_be_released(self, wait: int) -> None:
+        """All in flight fails, and what waits to be tried again is released at once."""
+        results = [Result(name, Mark.AGAIN, self.now + wait, attempt=ATTEMPT) for name in self.flying]
+        for name in self.flying:
+            self.known[name].flying = False
+        self._take(self._advance(f"p{self.passes}", 0, results, 0))
+        self.hold(held=False)
+
     @rule(ms=st.integers(0, 20))
     def wait(self, ms: int) -> None:
         """Time goes by; the pass in charge renews its lease before it runs out."""
         self.now += ms
         if self.in_charge:
             self._take(self._advance(f"p{self.passes}", 0, [], len(self.flying)))
+
+    @invariant()
+    def each_waits_in_one_place_at_most(self) -> None:
+        """Nothing waits twice, nor while it is in flight, nor once it is settled."""
+        due, again = (
+            [raw.decode() for raw in self.runner.run(self.client.plain.zrange(self.client.key("r:ep_1", name), 0, -1))]
+            for name in ("due", "again")
+        )
+        waiting = due + again
+        assert len(waiting) == len(set(waiting))
+        for name in waiting:
+            assert self.known[name].status is DeliveryStatus.PENDING
+            assert not (self.in_charge and self.known[name].flying)
+        lanes = [self.known[name].lane for name in waiting if self.known[name].lane]
+        assert len(lanes) == len(set(lanes)), "only the head of a lane waits"
 
     def teardown(self) -> None:
         """Whatever happened: released and drained, everything is settled and nothing is left over."""

@@ -330,6 +330,23 @@ async def test_what_was_tried_before_it_was_held_is_released_in_its_place(client
     assert taken(await step(queues, 8)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("lane", ["a", ""])
+@pytest.mark.parametrize("touched", ["reopened", "joined"])
+async def test_what_was_released_goes_once_and_is_not_put_off(
+    client: Client, queues: Queues, lane: str, touched: str
+) -> None:
+    await put(client, queues, entry(1, lane=lane, at=1))
+    await step(queues, 1)
+    await step(queues, 2, result(1, Mark.AGAIN, 90_000), want=0)
+    await queues.hold("ep_1", held=False, now_ms=3)
+    if touched == "reopened":
+        await queues.reopen([did(1)], 4)
+    else:  # by another of its lane, behind it
+        await put(client, queues, entry(2, lane=lane, at=4))
+    assert 1 in taken(await step(queues, 5))
+    assert 1 not in taken(await step(queues, 90_000, flying=1))
+
+
 async def test_an_overloaded_endpoint_is_left_alone_until_its_time(client: Client, queues: Queues) -> None:
     await put(client, queues, entry(1), entry(2, lane="other"))
     assert taken(await step(queues, 0, want=1)) == [1]

@@ -2,7 +2,7 @@
 -- lease. A pass that lost its lease records nothing.
 -- tag r:<recipient> · token, now, lease ms, want, still in flight,
 --   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), then for each result: delivery, verdict, next time, reason, attempt, sealed message
---   verdicts: d delivered · x exhausted · c canceled · r try again · b back without an attempt ·
+--   verdicts: d delivered · x exhausted · c canceled · r try again · b back without an attempt (at 0: as it waited) ·
 --             m keep the sealed message and stay in flight
 -- -> { 'busy', lease until } · { 'lost' } ·
 --    { 'ok', failing since or '', next due or '' (released) or '-' (lease kept), then for each delivery:
@@ -27,13 +27,14 @@ local function record(tag, now, did, verdict, at, reason, attempt, sealed)
   end
   if verdict == 'r' or verdict == 'b' then
     if n > 0 then call('HSET', d, 'n', n, unpack(set)) end
-    return await(tag, did, lane, at, tostring(n), now)
+    if at == '0' then return enter(tag, did, lane) end
+    return await(tag, did, lane, at)
   end
   call('HSET', d, 's', verdict, 'z', now, 'w', reason, unpack(set))
   if known[3] then call('HDEL', d, 'x') end
   if lane ~= '' then
     call('ZREM', key(tag, 'lane:' .. lane), did)
-    focus(tag, lane, now)
+    focus(tag, lane)
   end
 end
 
@@ -76,9 +77,11 @@ local function operation(tag, a)
     if known[1] and tonumber(known[2]) > now then return { 'busy', known[2] } end
     if #a > 7 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
-      local d = call('HMGET', key(tag, 'd:' .. did), 'l', 'n')
-      land(tag, did, d[1])
-      if d[1] then await(tag, did, d[1], now, d[2], now) end
+      -- The pass that had it is dead. Its time has come already, so it waits as it did.
+      local lane = call('HGET', key(tag, 'd:' .. did), 'l')
+      call('HDEL', fly, did)
+      if lane and lane ~= '' then call('HDEL', key(tag, 'busy'), lane) end
+      if lane then enter(tag, did, lane) end
     end
   end
   local rate, hold = known[5] or '0', known[4] or '0'

@@ -26,13 +26,13 @@ local function operation(tag, a)
         due[#due + 1] = now
         due[#due + 1] = did
       else
-        crowded[#crowded + 1] = { lane, now }
+        crowded[#crowded + 1] = lane
       end
     end
   end
   many('ZADD', key(tag, 'all'), all)
   many('ZADD', key(tag, 'due'), due)
-  for _, one in ipairs(crowded) do focus(tag, one[1], one[2]) end
+  for _, lane in ipairs(crowded) do focus(tag, lane) end
   if known[2] == '1' then return '' end
   if #due == 0 or #crowded > 0 then return next_due(tag) end
   return string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0')))

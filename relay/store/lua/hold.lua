@@ -8,13 +8,6 @@ local function operation(tag, a)
     return next_due(tag)
   end
   call('HDEL', q, 'held', 'hold', 'fs', 'warned')
-  local again = call('ZRANGE', key(tag, 'again'), 0, 999)
-  local due = {}
-  for _, did in ipairs(again) do
-    due[#due + 1] = call('ZSCORE', key(tag, 'all'), did) or a[2]
-    due[#due + 1] = did
-  end
-  many('ZREM', key(tag, 'again'), again)
-  many('ZADD', key(tag, 'due'), due)
+  gather(tag)
   return next_due(tag)
 end

@@ -3,36 +3,61 @@
 -- retries that wait, by time), fly (hash: in flight), busy (hash: lane to its delivery in flight),
 -- lane:<transfer> (sorted set: pending deliveries of one transfer by sequence; only its head may wait or
 -- fly), all (sorted set: every delivery by creation),
--- d:<delivery> (hash: m meta, l lane, q sequence, s status, n attempts, t next time, z settled, w reason,
--- x sealed message, a<n> attempts).
+-- d:<delivery> (hash: m meta, l lane, q sequence, s status, n attempts, t next time, k gathered, z settled,
+-- w reason, x sealed message, a<n> attempts).
+
+-- One delivery waits where its own record says, and there only: retries by their time in `again`, first
+-- tries in `due`, and what was gathered among those, at its creation.
+local function place(tag, did)
+  local d = call('HMGET', key(tag, 'd:' .. did), 't', 'n', 'k')
+  if d[3] == '1' then
+    call('ZADD', key(tag, 'due'), call('ZSCORE', key(tag, 'all'), did) or d[1], did)
+  else
+    call('ZADD', key(tag, (d[2] or '0') == '0' and 'due' or 'again'), d[1] or '0', did)
+  end
+end
+
+local function displace(tag, did)
+  call('ZREM', key(tag, 'due'), did)
+  call('ZREM', key(tag, 'again'), did)
+end
 
 -- The head of a lane waits for its time; what stands behind it does not. While one of the lane is in
 -- flight, nothing of it waits: what is in flight need not be the head, when lower ones were reopened.
-local function focus(tag, lane, now)
+local function focus(tag, lane)
   local heads = call('ZRANGE', key(tag, 'lane:' .. lane), 0, 1)
-  local head, second = heads[1], heads[2]
-  if not head then return end
-  if second then
-    call('ZREM', key(tag, 'due'), second)
-    call('ZREM', key(tag, 'again'), second)
+  if not heads[1] then return end
+  if heads[2] then displace(tag, heads[2]) end
+  if call('HEXISTS', key(tag, 'busy'), lane) == 0 then place(tag, heads[1]) end
+end
+
+-- One delivery that is not in flight waits, in its lane if it has one.
+local function enter(tag, did, lane)
+  if lane ~= '' then focus(tag, lane) else place(tag, did) end
+end
+
+-- It waits until `at`, wherever it waited before.
+local function await(tag, did, lane, at)
+  call('HSET', key(tag, 'd:' .. did), 't', at, 'k', '')
+  enter(tag, did, lane)
+end
+
+-- All that waits to be tried again stands among the first tries from now on, in the order in which it was
+-- planned: what was tried before an outage goes in its place after it.
+local function gather(tag)
+  while true do
+    local again = call('ZRANGE', key(tag, 'again'), 0, 999)
+    if #again == 0 then return end
+    local due = {}
+    for n, created in ipairs(call('ZMSCORE', key(tag, 'all'), unpack(again))) do
+      local d = key(tag, 'd:' .. again[n])
+      call('HSET', d, 'k', '1')
+      due[2 * n - 1] = created or call('HGET', d, 't') or '0'
+      due[2 * n] = again[n]
+    end
+    call('ZREM', key(tag, 'again'), unpack(again))
+    many('ZADD', key(tag, 'due'), due)
   end
-  if call('HEXISTS', key(tag, 'busy'), lane) == 1 then return end
-  local d = call('HMGET', key(tag, 'd:' .. head), 't', 'n')
-  local at = math.max(tonumber(d[1] or '0'), tonumber(now))
-  call('ZADD', key(tag, (d[2] or '0') == '0' and 'due' or 'again'), at, head)
-end
-
--- One delivery is in flight no longer.
-local function land(tag, did, lane)
-  call('HDEL', key(tag, 'fly'), did)
-  if lane and lane ~= '' then call('HDEL', key(tag, 'busy'), lane) end
-end
-
--- One delivery waits until `at`, in its lane if it has one.
-local function await(tag, did, lane, at, attempts, now)
-  call('HSET', key(tag, 'd:' .. did), 't', at)
-  if lane ~= '' then return focus(tag, lane, now) end
-  call('ZADD', key(tag, attempts == '0' and 'due' or 'again'), at, did)
 end
 
 -- When the recipient next has something to do; '' when not before somebody acts.

@@ -13,6 +13,7 @@ local function operation(tag, a)
     call('HDEL', d, 'z', 'w')
     if known[2] ~= '' then call('ZADD', key(tag, 'lane:' .. known[2]), known[3], a[1]) end
   end
-  await(tag, a[1], known[2], a[2], known[4], a[2])
+  displace(tag, a[1])
+  await(tag, a[1], known[2], a[2])
   return { was, next_due(tag) }
 end
