@@ -151,7 +151,7 @@ class Drain:
             return True
         self._rate = endpoint.rate_limit or 0
         if endpoint.state is EndpointState.DISABLED:
-            self._results.append(Result(one.delivery.id, Mark.BACK, self._tools.clock()))
+            self._results.append(Result(one.delivery.id, Mark.BACK))
             if not self._hold:
                 self._hold = True
                 self._tools.watch.hold_soon(self._recipient)
@@ -185,8 +185,7 @@ class Drain:
 
     def _return_ready(self) -> None:
         """What is at hand and not yet on the wire goes back to the queue, and has cost no attempt."""
-        now = self._tools.clock()
-        self._results += [Result(parcel.taken.delivery.id, Mark.BACK, now) for parcel in self._ready]
+        self._results += [Result(parcel.taken.delivery.id, Mark.BACK) for parcel in self._ready]
         self._busy -= len(self._ready)
         self._ready.clear()
         self._notice()
