@@ -34,6 +34,8 @@ _PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 _REDIS_URL = re.compile(
     r"rediss?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]*)" + _PORT + r"(/[0-9]*)?(\?\S*)?|unix://\S+"
 )
+_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_SPAN = re.compile(r"[0-9]{1,6}[dhms]", re.ASCII)
 _WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
@@ -60,6 +62,17 @@ def _web_url_or_none(text: str) -> str:
     if text and not _WEB_URL.fullmatch(text):
         raise PydanticCustomError("url", "give http://host or https://host, with a port or a path if need be")
     return text
+
+
+def _span(text: str) -> str:
+    if not _SPAN.fullmatch(text) or span_ms(text) == 0:
+        raise PydanticCustomError("span", "give a span of time, such as 7d, 36h or 90m")
+    return text
+
+
+def span_ms(text: str) -> int:
+    """A span such as `7d`, `36h`, `90m` or `30s`, in milliseconds."""
+    return int(text[:-1]) * _UNIT_MS[text[-1]]
 
 
 class _Section(BaseModel):
@@ -169,6 +182,15 @@ class Limits(_Section):
     events_per_second: Annotated[float, Field(ge=0)]
 
 
+class DeadlinesSection(_Section):
+    """`[deadlines]`"""
+
+    expire: bool
+    stalled_after_seconds: Annotated[float, Field(ge=0)]
+    stalled_kinds: tuple[Kind, ...]
+    quiet_seconds: Annotated[float, Field(ge=0)]
+
+
 class Log(_Section):
     """`[log]`"""
 
@@ -202,6 +224,7 @@ class Notify(_Section):
     """`[notify]`: the policy."""
 
     derived_email: bool
+    remind_before: tuple[Annotated[str, AfterValidator(_span)], ...]
     subscription: NotifyKind
     sim: NotifyKind
 
@@ -224,6 +247,7 @@ class Config(_Section):
     mail: Mail
     mailbox: MailboxSection
     limits: Limits
+    deadlines: DeadlinesSection
     log: Log
     sources: Sources
     notify: Notify

@@ -28,6 +28,11 @@ class Recorder:
         self._counters.observe("relay_accept_seconds", seconds)
         self._log.info("event." + status, event_id=event_id, type=type, transfer=transfer)
 
+    def derived(self, *, event_id: str, type: str, transfer: str) -> None:
+        """The relay itself concluded an event."""
+        self._counters.add("relay_events_total|status=derived")
+        self._log.info("event.derived", event_id=event_id, type=type, transfer=transfer)
+
     def invalid(self) -> None:
         """One request or event of an array did not pass validation."""
         self._counters.add("relay_events_total|status=invalid")

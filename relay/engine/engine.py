@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
+from relay.engine.deadlines import Timekeeper
 from relay.engine.dispatch import Dispatcher
 from relay.engine.drain import Tools
 from relay.engine.fanout import FanOut
@@ -45,6 +46,7 @@ class Engine:
         self._fan_out = FanOut(store, config, registrations, services.clock, services.log, self._wake)
         self._round = _Round()
         self._sweeps = 0
+        self._timekeeper = Timekeeper(store, config, self.recorder, services.clock, services.log)
         watch = Watch(
             store,
             Patience(
@@ -111,6 +113,7 @@ class Engine:
         self._sweeps += 1
         if self._sweeps % _REBUILD_EVERY == 1:
             await self._services.store.hints.rebuild()
+        await self._timekeeper.run()
         await self.fan_out()
         await self.deliver()
         await self._services.store.counters.flush()

@@ -17,6 +17,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from relay.config import Config
+from relay.engine.deadlines import rules_of, scheduled
 from relay.engine.registered import Registrations
 from relay.lifecycle import FINAL
 from relay.model import Audience, Channel, Delivery, Event, EventType
@@ -69,6 +70,7 @@ class FanOut:
         self._clock = clock
         self._log = log
         self._wake = wake
+        self._rules = rules_of(config)
         self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
@@ -239,6 +241,9 @@ class FanOut:
             for hint, channel in ((Hint.WEBHOOK, Channel.WEBHOOK), (Hint.EMAIL, Channel.EMAIL))
             if due[channel]
         ]
+        times = scheduled(((job.key, job.held, job.unplanned.sequence, job.event) for job in jobs), self._rules)
+        if times:
+            calls.append(store.deadlines.scheduling(times))
         if jobs:
             calls.append(store.transfers.planning_done([(job.key, job.unplanned.member) for job in jobs]))
         calls.append(

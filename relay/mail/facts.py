@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from relay.deadlines import ANSWER_WITHIN_MS
 from relay.mail.words import ERROR_LENGTH, Words, clean
 from relay.times import to_datetime
 
-ACCEPT_WITHIN = timedelta(days=30)
+ACCEPT_WITHIN = timedelta(milliseconds=ANSWER_WITHIN_MS)
 """How long a pending subscription transfer may be accepted, unless it says so itself."""
 
 _TONES = {

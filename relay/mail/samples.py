@@ -7,11 +7,12 @@ shows and what the message tests are run on. Names mix languages on purpose.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from relay.deadlines import REMINDER
 from relay.mail.notice import EndpointNotice, NoticeType
 from relay.model import MOVES_TO, Audience, Channel, EventType, Kind, Outcome, Recipient, Status
 
@@ -74,6 +75,7 @@ def samples() -> Iterator[Sample]:
             yield _sim(event_type, audience)
     yield _sim(EventType.CREATED, Audience.TARGET, root=True, url=LINK)
     yield _sim(EventType.CREATED, Audience.TARGET, root=True)
+    yield _expiring()
     yield from _notices()
 
 
@@ -98,6 +100,13 @@ def _subscription(event_type: EventType, audience: Audience, *, all_products: bo
         data["actor"] = {"role": "admin_agent", "email": "aoi.tanaka@fabrikam.example"}
     suffix = "-all-products" if all_products else ""
     return _sample(event_type, Kind.SUBSCRIPTION, audience, data, suffix=suffix)
+
+
+def _expiring() -> Sample:
+    """A reminder, which is no event."""
+    pending = _subscription(EventType.CREATED, Audience.SOURCE)
+    view = orjson.loads(pending.body) | {"type": REMINDER}
+    return replace(pending, name="subscription-expiring-source", type=REMINDER, body=orjson.dumps(view))
 
 
 def _items(event_type: EventType, audience: Audience) -> list[dict[str, Any]]:

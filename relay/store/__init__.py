@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from relay.model import Channel, DeliveryStatus
 from relay.store.client import Client
 from relay.store.counters import Counters
+from relay.store.deadlines import Deadlines
 from relay.store.hints import Hints
 from relay.store.ledger import Ledger
 from relay.store.queues import Queues
@@ -34,6 +35,7 @@ class Store:
     ledger: Ledger
     hints: Hints
     counters: Counters
+    deadlines: Deadlines
     registry: Registry
 
     @classmethod
@@ -47,6 +49,7 @@ class Store:
             ledger=Ledger(client, transfers),
             hints=Hints(client),
             counters=Counters(client),
+            deadlines=Deadlines(client),
             registry=Registry(client),
         )
 

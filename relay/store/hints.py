@@ -23,6 +23,7 @@ class Hint(StrEnum):
     PLAN = "plan"
     WEBHOOK = "webhook"
     EMAIL = "email"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True, slots=True)
