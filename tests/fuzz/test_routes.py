@@ -11,7 +11,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
@@ -23,15 +22,6 @@ from tests.fuzz.conftest import EXAMPLES, Furniture, Target
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 CALM = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
-
-
-@pytest.fixture(scope="session")
-def schema(target: Target) -> Any:
-    """The document as the running relay serves it."""
-    document = target.http.get(f"{target.base}/openapi.json", timeout=60).json()
-    document.pop("servers")
-    document.pop("webhooks")
-    return schemathesis.openapi.from_dict(document)
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -82,3 +83,12 @@ async def test_without_a_database_the_api_says_try_again(
         assert (response.status, body["status"]) == (503, 503)
         assert int(response.headers["Retry-After"]) >= 1
     assert (await http.get("/healthz")).status == 200
+
+
+async def test_the_time_of_an_answer_does_not_tell_what_is_there(operator: Api) -> None:
+    contoso = await operator.partner("contoso")
+    for path in ("/v1/transfers/tr-1", "/v1/deliveries/dlv_ep_x_1", "/v1/partners/contoso/endpoints/ep_x"):
+        began = asyncio.get_running_loop().time()
+        await contoso.ask("GET", path, expect=404)
+        # A full step, within which both are found out: what is another's and what is not there.
+        assert asyncio.get_running_loop().time() - began >= 0.05
