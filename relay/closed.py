@@ -105,7 +105,7 @@ class Outcome(StrEnum):
     BOUNCED = "bounced"  # SMTP 5xx: this mailbox does not exist or does not accept mail
     REFUSED = "refused"  # SMTP 5xx: this message is not wanted
     AMBIGUOUS = "ambiguous"  # lost after the final dot: it may have been accepted
-    TRANSPORT_DOWN = "transport_down"  # the relay's own mail server: its fault, no attempt is spent
+    TRANSPORT_DOWN = "transport_down"  # the relay's own mail server or proxy: no attempt is spent
     ADDRESS_UNSUPPORTED = "address_unsupported"  # the server does not take such an address (no SMTPUTF8)
 
 

@@ -36,6 +36,7 @@ _REDIS_URL = re.compile(
 )
 _UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 _SPAN = re.compile(r"[0-9]{1,6}[dhms]", re.ASCII)
+_PROXY_URL = re.compile(r"https?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]+)" + _PORT + r"/?")
 _WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
@@ -73,6 +74,13 @@ def _span(text: str) -> str:
 def span_ms(text: str) -> int:
     """A span such as `7d`, `36h`, `90m` or `30s`, in milliseconds."""
     return int(text[:-1]) * _UNIT_MS[text[-1]]
+
+
+def _proxy_or_none(text: str) -> str:
+    # What is wrong with it is not shown: there may be a password in it.
+    if text and not _PROXY_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give http://user:password@host:port, or https://…")
+    return text
 
 
 class _Section(BaseModel):
@@ -149,8 +157,13 @@ class Egress(_Section):
     """`[egress]`"""
 
     allow_networks: tuple[Annotated[str, AfterValidator(_network)], ...]
+    deny_networks: tuple[Annotated[str, AfterValidator(_network)], ...]
     allow_http: bool
     allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...]
+    proxy: Annotated[str, AfterValidator(_proxy_or_none)]
+    client_certificate: str
+    client_key: str
+    origin: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?$")]
 
 
 class Mail(_Section):

@@ -5,6 +5,10 @@ address twice: when a name is resolved, and when the socket for the exact addres
 sees IP literals, which never reach a resolver, and leaves no gap between check and use. TLS still verifies
 the host name. Nothing comes from the environment: a proxy named there would resolve names unguarded.
 
+An operator who keeps egress in a forward proxy names it (`[egress] proxy`). Then the session connects to
+that proxy and to nothing else, each URL is judged here before the proxy is asked, and what a name leads to
+is for the proxy to judge.
+
 Trust is in the session: code that is handed it may call anything a tenant wrote.
 """
 
@@ -13,15 +17,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
-from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    AddrInfoType,
+    ClientConnectorDNSError,
+    ClientHandlerType,
+    ClientProxyConnectionError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
-from relay.egress import Policy, Verdict, classify
+from relay.egress import Policy, Verdict, check_url, classify
 
 DNS_CACHE_S = 10
 DNS_CACHE_NAMES = 10_000
@@ -65,17 +81,19 @@ def open_session(
     limit: int,
     tls: ssl.SSLContext | None = None,
     lookup: Lookup = socket.getaddrinfo,
+    proxy: str = "",
 ) -> ClientSession:
     """The guarded session; call it inside the running loop and close it. Times are seconds.
 
     `limit` is how many connections may be open at once (waiting for one counts into the total). `tls`
-    defaults to the system's certificate authorities, TLS 1.2 at least. A refused address ends the request
-    with an error that has BlockedAddress in its chain.
+    defaults to `tls_context()`. A refused address ends the request with an error that has BlockedAddress
+    in its chain. `proxy` is `http://user:pass@host:port` or `https://…`, or "" for none.
     """
+    gate = _Gate(policy, URL(proxy) if proxy else None)
     connector = _GuardedConnector(
-        guard=GuardResolver(policy, lookup),
-        socket_factory=_guarded_socket(policy),
-        ssl=tls if tls is not None else ssl.create_default_context(),
+        guard=GuardResolver(gate, lookup),
+        socket_factory=gate.open_socket,
+        ssl=tls if tls is not None else tls_context(),
         ttl_dns_cache=DNS_CACHE_S,
         dns_cache_max_size=DNS_CACHE_NAMES,
         keepalive_timeout=keepalive_s,
@@ -87,7 +105,77 @@ def open_session(
         trust_env=False,
         auto_decompress=False,
         timeout=ClientTimeout(total=total_timeout_s, sock_connect=connect_timeout_s),
+        proxy=proxy or None,
+        middlewares=(_judging(policy),) if proxy else (),
     )
+
+
+def tls_context(certificate: str = "", key: str = "") -> ssl.SSLContext:
+    """The system's certificate authorities, TLS 1.2 at least. With `certificate` (a PEM file of it and its
+    chain) the relay proves itself to receivers that ask; `key` is its key's file, "" when it is in the same
+    one. OSError and ssl.SSLError when they cannot be used."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate:
+        # A key with a passphrase would be asked for at the terminal, where nobody is.
+        context.load_cert_chain(certificate, key or None, password=lambda: "")
+    return context
+
+
+def _judging(policy: Policy) -> Callable[[ClientRequest, ClientHandlerType], Awaitable[ClientResponse]]:
+    """A proxy is asked for literal addresses too, which then reach neither resolver nor socket here."""
+
+    async def judge(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        literal = classify(request.url.raw_host or "", policy)
+        if literal is not Verdict.NOT_AN_ADDRESS and not literal.is_allowed:
+            raise BlockedAddress(literal)
+        if check_url(str(request.url), policy):
+            raise BlockedAddress(Verdict.NOT_AN_ADDRESS)
+        try:
+            return await handler(request)
+        except ClientConnectorDNSError as error:
+            # The only name that is looked up here is the proxy's, which is no partner's doing.
+            raise ClientProxyConnectionError(error._conn_key, error.os_error) from error
+
+    return judge
+
+
+class _Gate:
+    """Which socket address may be connected to: one that the policy passes, or, where there is a proxy,
+    the proxy's and no other."""
+
+    def __init__(self, policy: Policy, proxy: URL | None) -> None:
+        self._policy = policy
+        self._proxy = None if proxy is None else (proxy.raw_host or "", proxy.port)
+        self._proxy_at: set[tuple[str, int]] = set()
+        if proxy is not None:
+            self._proxy_at.add((proxy.host or "", proxy.port or 0))
+
+    def resolved(self, host: str, port: int, sockaddr: tuple[Any, ...]) -> None:
+        """Judges one address that a name was found to have; raises BlockedAddress."""
+        if self._proxy == (host, port):
+            self._proxy_at.add((str(sockaddr[0]), int(sockaddr[1])))
+        self._check(sockaddr)
+
+    def open_socket(self, addr_info: AddrInfoType) -> socket.socket:
+        """A socket for this address, and for no other; raises BlockedAddress."""
+        family, kind, proto, _, sockaddr = addr_info
+        dialled = DIALLED.get()
+        if dialled is not None:
+            dialled.count += 1
+        self._check(sockaddr)
+        return socket.socket(family, kind, proto)
+
+    def _check(self, sockaddr: tuple[Any, ...]) -> None:
+        if self._proxy is not None:
+            if (str(sockaddr[0]), int(sockaddr[1])) not in self._proxy_at:
+                raise BlockedAddress(Verdict.DENIED)
+            return
+        # The fourth part of an IPv6 socket address is its zone, which the text may leave out.
+        scoped = len(sockaddr) > 3 and sockaddr[3] != 0
+        verdict = Verdict.SCOPED if scoped else classify(str(sockaddr[0]), self._policy)
+        if not verdict.is_allowed:
+            raise BlockedAddress(verdict)
 
 
 class GuardResolver(AbstractResolver):
@@ -96,8 +184,8 @@ class GuardResolver(AbstractResolver):
     The threads are its own because lookups that hang would otherwise use up the loop's few.
     """
 
-    def __init__(self, policy: Policy, lookup: Lookup = socket.getaddrinfo) -> None:
-        self._policy = policy
+    def __init__(self, gate: _Gate, lookup: Lookup = socket.getaddrinfo) -> None:
+        self._gate = gate
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup")
 
@@ -117,7 +205,7 @@ class GuardResolver(AbstractResolver):
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for *_, sockaddr in answers:
-            _check(sockaddr, self._policy)
+            self._gate.resolved(host, port, sockaddr)
         return [
             ResolveResult(
                 hostname=host, host=sockaddr[0], port=port, family=answer_family, proto=proto,
@@ -141,23 +229,3 @@ class _GuardedConnector(TCPConnector):
     async def close(self, *, abort_ssl: bool = False) -> None:
         await super().close(abort_ssl=abort_ssl)
         await self._guard.close()
-
-
-def _guarded_socket(policy: Policy) -> Callable[[AddrInfoType], socket.socket]:
-    def make(addr_info: AddrInfoType) -> socket.socket:
-        family, kind, proto, _, sockaddr = addr_info
-        dialled = DIALLED.get()
-        if dialled is not None:
-            dialled.count += 1
-        _check(sockaddr, policy)
-        return socket.socket(family, kind, proto)
-
-    return make
-
-
-def _check(sockaddr: tuple[Any, ...], policy: Policy) -> None:
-    # The fourth part of an IPv6 socket address is its zone, which the text may leave out.
-    scoped = len(sockaddr) > 3 and sockaddr[3] != 0
-    verdict = Verdict.SCOPED if scoped else classify(str(sockaddr[0]), policy)
-    if not verdict.is_allowed:
-        raise BlockedAddress(verdict)

@@ -34,6 +34,8 @@ class Verdict(StrEnum):
     RESERVED = "reserved"  # special purpose, or not allocated for public use
     EMBEDS_IPV4 = "embeds_ipv4"  # an IPv6 address that leads to an IPv4 one
     SCOPED = "scoped"  # carries a zone: never a public address
+    DENIED = "denied"  # by the operator's deny_networks
+    OWN = "own"  # an address of the relay's own machine
     NOT_AN_ADDRESS = "not_an_address"
 
     @property
@@ -48,11 +50,14 @@ class Policy:
 
     `allow_networks` are dialled although the tables refuse them; a URL with such an address may use any
     port. `allow_http` permits plain http. `allowed_ports` are permitted besides the built-in rule.
+    `deny_networks` are refused whatever else is said; `own`, this machine's addresses, unless allowed.
     """
 
     allow_networks: tuple[Network, ...] = ()
     allow_http: bool = False
     allowed_ports: tuple[int, ...] = ()
+    deny_networks: tuple[Network, ...] = ()
+    own: frozenset[IPv4Address | IPv6Address] = frozenset()
 
     @classmethod
     def of(
@@ -61,13 +66,25 @@ class Policy:
         *,
         allow_http: bool = False,
         allowed_ports: Iterable[int] = (),
+        deny_networks: Iterable[str] = (),
+        own: Iterable[str] = (),
     ) -> Policy:
         """From text such as `10.0.0.0/8`; ValueError names the one that is not a network."""
-        return cls(tuple(ip_network(text) for text in allow_networks), allow_http, tuple(allowed_ports))
+        return cls(
+            tuple(ip_network(text) for text in allow_networks),
+            allow_http,
+            tuple(allowed_ports),
+            tuple(ip_network(text) for text in deny_networks),
+            frozenset(ip_address(text) for text in own),
+        )
 
     def allows(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether the operator named a network that has this address."""
         return any(address in network for network in self.allow_networks)
+
+    def denies(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether the operator refuses a network that has this address."""
+        return any(address in network for network in self.deny_networks)
 
     @property
     def allows_loopback(self) -> bool:
@@ -159,10 +176,18 @@ def classify(address: str, policy: Policy) -> Verdict:
         ip = ip_address(address)
     except ValueError:
         return Verdict.NOT_AN_ADDRESS
+    if policy.denies(ip):
+        return Verdict.DENIED
     if policy.allows(ip):
         return Verdict.ALLOWED
+    if ip in policy.own:
+        return Verdict.OWN
     if isinstance(ip, IPv4Address):
         return next((verdict for network, verdict in _DENY_V4 if ip in network), Verdict.PUBLIC)
+    return _classify_v6(ip)
+
+
+def _classify_v6(ip: IPv6Address) -> Verdict:
     denied = next((verdict for network, verdict in _DENY_V6 if ip in network), None)
     if denied is not None:
         return denied

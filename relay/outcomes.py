@@ -78,6 +78,11 @@ _FAILURES: tuple[tuple[type[BaseException], Outcome, str], ...] = (
         Outcome.BLOCKED,
         "The host leads to an address that the relay may not call; nothing was sent.",
     ),
+    (
+        aiohttp.ClientProxyConnectionError,
+        Outcome.TRANSPORT_DOWN,
+        "The relay's own proxy does not answer; its operator is told, and this costs no attempt.",
+    ),
     (ssl.SSLError, Outcome.TLS_FAILED, "No secure connection could be made to the endpoint."),
     (aiohttp.ClientConnectorDNSError, Outcome.DNS_FAILED, "The host name could not be found."),
     (TimeoutError, Outcome.TIMED_OUT, "The endpoint did not answer in time."),
@@ -110,11 +115,25 @@ def explain(failure: BaseException) -> tuple[Outcome, str]:
     chain = list(_chain(failure))
     if any(isinstance(error, OSError) and error.errno in _OUR_SHORTAGE for error in chain):
         raise failure
+    for error in chain:
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return _by_proxy(error)
     for wanted, outcome, detail in _FAILURES:
         for error in chain:
             if isinstance(error, wanted):
                 return outcome, _certificate(chain) or detail
     raise failure
+
+
+def _by_proxy(refusal: aiohttp.ClientHttpProxyError) -> tuple[Outcome, str]:
+    """What a forward proxy that would not connect means. Smokescreen denies with 407 too, and says so in a
+    header; without it, 407 is the relay's own credentials."""
+    denied = any(name.lower().startswith("x-smokescreen") for name in refusal.headers or ())
+    if refusal.status == 403 or (refusal.status == 407 and denied):
+        return Outcome.BLOCKED, "The host leads to an address that the relay may not call; nothing was sent."
+    if refusal.status == 407:
+        return Outcome.TRANSPORT_DOWN, "The relay's own proxy refuses its credentials; this costs no attempt."
+    return Outcome.CONNECTION_REFUSED, "The endpoint could not be reached through the relay's proxy."
 
 
 def _certificate(chain: Sequence[BaseException]) -> str | None:

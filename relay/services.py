@@ -6,6 +6,7 @@ closed here. Web handlers find it under `SERVICES`; the worker holds it for its 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from relay import __version__
 from relay.clock import Clock
 from relay.config import Config
 from relay.data import templates_dir
-from relay.dialer import open_session
+from relay.dialer import open_session, tls_context
 from relay.egress import Policy
+from relay.errors import ConfigError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
+from relay.own import own_addresses
 from relay.store import Store
 from relay.store.client import Client
 from relay.vault import Vault
@@ -54,7 +57,24 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 def policy_of(config: Config) -> Policy:
     """Where the relay may connect to, as the operator set it."""
     egress = config.egress
-    return Policy.of(egress.allow_networks, allow_http=egress.allow_http, allowed_ports=egress.allowed_ports)
+    return Policy.of(
+        egress.allow_networks,
+        allow_http=egress.allow_http,
+        allowed_ports=egress.allowed_ports,
+        deny_networks=egress.deny_networks,
+        own=own_addresses(),
+    )
+
+
+def tls_of(config: Config) -> ssl.SSLContext:
+    """What the relay trusts, and shows to receivers that ask. ConfigError when its certificate is of no use."""
+    egress = config.egress
+    try:
+        return tls_context(egress.client_certificate, egress.client_key)
+    except (OSError, ssl.SSLError) as error:
+        # OpenSSL's own texts name neither file nor cure.
+        why = "the key does not belong to it" if isinstance(error, ssl.SSLError) else str(error)
+        raise ConfigError([f"egress.client_certificate: {why}; give PEM files without a passphrase"]) from None
 
 
 def connect(config: Config) -> Client:
@@ -83,6 +103,8 @@ async def open_services(
             total_timeout_s=worker.request_timeout_seconds,
             keepalive_s=worker.keepalive_seconds,
             limit=worker.in_flight + 50,
+            tls=tls_of(config),
+            proxy=config.egress.proxy,
         )
         stack.push_async_callback(session.close)
         mailer = None

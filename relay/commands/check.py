@@ -17,7 +17,7 @@ from relay.data import templates_dir
 from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
-from relay.services import connect
+from relay.services import connect, tls_of
 from relay.store.durability import durability_problems, durability_unknown
 
 
@@ -42,6 +42,10 @@ def check_command(config: Path | None) -> None:
 async def _problems(config: Config) -> list[str]:
     problems = missing_secrets(config)
     problems += await _database(config)
+    try:
+        tls_of(config)
+    except ConfigError as error:
+        problems += error.problems
     try:
         Composer(config.mail, templates_dir())
     except ConfigError as error:

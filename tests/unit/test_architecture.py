@@ -23,7 +23,7 @@ DECISIONS = {
     "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle", "relay.plan", "relay.retry", "relay.signing", "relay.view",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.outcomes", "relay.dialer", "relay.vault",
-           "relay.record", "relay.clock", "relay.logs")  # fmt: skip
+           "relay.record", "relay.clock", "relay.logs", "relay.own")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",
            "threading", "urllib"}  # fmt: skip
 MOST_LINES = 400

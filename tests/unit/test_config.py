@@ -220,3 +220,17 @@ def test_the_example_file_states_every_setting() -> None:
 
     assert keys(Config) == {f"{table}.{key}" for table, key, _ in _settings()}
     assert tomllib.loads(defaults_path().read_text("utf-8")).keys() == Config.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://proxy:3128", "https://relay:p%40ss@proxy.contoso.com", "http://[fd00::1]:3128/", ""]
+)
+def test_a_forward_proxy_is_named_by_its_url(url: str) -> None:
+    assert load(None, {"RELAY_EGRESS__PROXY": url}).egress.proxy == url
+
+
+@pytest.mark.parametrize("url", ["proxy:3128", "socks5://proxy:1080", "http://relay:planted@proxy:99999", "http://"])
+def test_a_proxy_that_is_none_is_refused_without_repeating_its_password(url: str) -> None:
+    (problem,) = _problems(None, {"RELAY_EGRESS__PROXY": url})
+    assert problem.startswith("egress.proxy:")
+    assert "planted" not in problem
