@@ -66,6 +66,7 @@ def create_app(services: Services) -> web.Application:
         door,
         recorder,
         services.clock,
+        most_request=config.server.max_request_bytes,
         most_event=config.server.max_event_bytes,
         body_timeout_s=config.server.body_timeout_seconds,
         pressure=pressure,

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from relay.errors import RelayError, SignatureError
 from relay.model import Producer, Token, TokenHolder
@@ -134,7 +134,7 @@ class Authenticator:
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """Whose bearer token the `Authorization` header carries."""
-        scheme, _, text = headers.get("Authorization", "").partition(" ")
+        scheme, _, text = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise NotAuthenticated("send your token in the header `Authorization: Bearer <token>`")
         return await self.caller_of(text.strip())

@@ -7,9 +7,7 @@ their round trips to the database; an event whose transfer moved meanwhile is ju
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +22,8 @@ from relay.store import Store
 from relay.store.records import Refusal
 from relay.store.stored import AcceptedStep, Held
 from relay.store.transfers import Acceptance, Accepted, Known
-from relay.times import to_datetime, to_ms
+from relay.times import to_ns
+from relay.turns import Turns
 from relay.vault import Vault
 
 _TRIES = 64
@@ -35,7 +34,7 @@ _NOTHING = Known(None, 0, None, None)
 
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What one event is answered: an HTTP status code and a JSON object."""
 
@@ -54,8 +53,7 @@ class Door:
         self._recorder = recorder
         self._nudge = nudge
         self._clock = clock
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._queued: defaultdict[str, int] = defaultdict(int)
+        self._turns = Turns()
         self._left: dict[str, Known] = {}
 
     async def accept(self, parsed: Parsed, caller: Caller) -> Answer:
@@ -63,19 +61,17 @@ class Door:
         started = time.perf_counter()
         key = parsed.event.transfer_key
         # Events of one transfer take turns in this process, so that they do not judge each other stale.
-        self._queued[key] += 1
+        if not self._turns.begin(key):
+            await self._turns.await_turn(key)
         try:
-            async with self._turns[key]:
-                status, answer = await self._judge_and_write(parsed, caller)
+            status, answer = await self._judge_and_write(parsed, caller)
         finally:
-            self._queued[key] -= 1
-            if not self._queued[key]:
-                del self._queued[key], self._turns[key]
+            self._turns.end(key)
         event = parsed.event
         self._recorder.received(
             status=status,
             event_id=event.id,
-            type=event.type.value,
+            type=event.type,
             transfer=event.transfer.id,
             seconds=time.perf_counter() - started,
         )
@@ -212,7 +208,7 @@ def _after(parsed: Parsed, caller: Caller, held: Held | None, verdict: Verdict, 
         source_id=_first_given(transfer.source.id, held.source_id if held is not None else None),
         target_id=_first_given(transfer.target.id, held.target_id if held is not None else None),
         customer=customer or ("" if held is None else held.customer),
-        created_ms=to_ms(to_datetime(transfer.created_at)) if held is None else held.created_ms,
+        created_ms=to_ns(transfer.created_at) // 1_000_000 if held is None else held.created_ms,
         updated_ms=now,
         producer=producer if held is None or held.producer is None else held.producer,
         derived=standing.derived,

@@ -23,8 +23,9 @@ from relay.model import MOVES_TO, Event, EventType, Kind
 MOST_EVENTS = 500
 _MOST_DEPTH = 32
 _MOST_NAMES_TOLD = 20
-_HIDDEN = re.compile(rb'"[ \t\r\n]+:|\\u00(?:22|3[aA])')
-"""Spellings of `":` that a plain count does not see: with white space, or with an escaped quote or colon."""
+_SPACED = re.compile(rb'"[ \t\r\n]+:')
+_ESCAPED = re.compile(rb"\\u00(?:22|3[aA])")
+"""With it, spellings of `":` that a plain count does not see: white space before, an escaped quote or colon."""
 _STATUS_OF = {type_.value: status.value for type_, status in MOVES_TO.items()}
 _PLAIN = {
     "missing": "required",
@@ -55,7 +56,7 @@ class Invalid(Exception):
         self.problems = list(problems)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parsed:
     """A sound event with the JSON value it came as."""
 
@@ -88,9 +89,14 @@ def read_json(raw: bytes) -> Any:
         _check_depth(value, 0)
     # Written again, a value has each of its names once. When it has as many as came in, none was there
     # twice; when not, or when a spelling could hide one, the slow reader tells.
-    if _HIDDEN.search(raw) is not None or orjson.dumps(value).count(b'":') != raw.count(b'":'):
+    if _is_hiding(raw) or orjson.dumps(value).count(b'":') != raw.count(b'":'):
         _refuse_duplicates(raw)
     return value
+
+
+def _is_hiding(raw: bytes) -> bool:
+    # Two plain searches cost a third of the one pattern that holds both.
+    return _SPACED.search(raw) is not None or (b"\\u00" in raw and _ESCAPED.search(raw) is not None)
 
 
 def parse(value: Any) -> Parsed:
@@ -115,7 +121,7 @@ def _across(value: dict[str, Any]) -> list[Problem]:
     transfer = _object(value, "transfer")
     kind, type_, status = transfer.get("kind"), value.get("type"), transfer.get("status")
     wanted = _STATUS_OF.get(type_) if isinstance(type_, str) else None
-    if type_ == EventType.STALLED.value:
+    if type_ == EventType.STALLED:
         found.append(Problem("/type", "transfer.stalled is derived by the relay; producers do not post it"))
     elif wanted is not None and isinstance(status, str) and status != wanted:
         detail = f"{type_} moves a transfer to {wanted}; make type and status agree"
@@ -123,7 +129,7 @@ def _across(value: dict[str, Any]) -> list[Problem]:
     source, target = (_object(transfer, name).get("id") for name in ("source", "target"))
     if isinstance(source, str) and isinstance(target, str) and source.casefold() == target.casefold():
         found.append(Problem("/transfer/target/id", "source and target must be two different parties"))
-    if kind == Kind.SUBSCRIPTION.value:
+    if kind == Kind.SUBSCRIPTION:
         customer = transfer.get("customer")
         if customer is None:
             detail = "a subscription transfer needs its customer, with id and name"
@@ -134,8 +140,8 @@ def _across(value: dict[str, Any]) -> list[Problem]:
                 for name in ("id", "name")
                 if customer.get(name) is None
             ]
-    elif kind == Kind.SIM.value:
-        if type_ == EventType.EXPIRED.value:
+    elif kind == Kind.SIM:
+        if type_ == EventType.EXPIRED:
             found.append(Problem("/type", "a sim transfer does not expire"))
         if transfer.get("product_types"):
             found.append(Problem("/transfer/product_types", "a sim transfer has none; leave it out"))

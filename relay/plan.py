@@ -262,14 +262,14 @@ def _webhooks(
 
 def unwanted(endpoint: Endpoint, event: Event, audience: Audience) -> SkipReason | None:
     """Why an endpoint does not get this event; None when it does."""
-    if endpoint.event_types is not None and event.type.value not in endpoint.event_types:
+    if endpoint.event_types is not None and event.type not in endpoint.event_types:
         return SkipReason.TYPE_NOT_SUBSCRIBED
     limits = endpoint.filter
     transfer = event.transfer
     customer = (transfer.customer.id if transfer.customer is not None else None) or ""
     asked = frozenset(transfer.product_types or ())
     fits = (
-        (limits.role is None or limits.role == audience.value)
+        (limits.role is None or limits.role == audience)
         and (limits.kind is None or limits.kind is transfer.kind)
         and (limits.customer is None or limits.customer.casefold() == customer.casefold())
         # A transfer that names no product types may move any of them.
@@ -344,7 +344,7 @@ def _delivery(step: Step, to: Recipient) -> Delivery:
     return Delivery(
         id=delivery_id(to.id, step.event.id),
         event_id=step.event.id,
-        type=step.event.type.value,
+        type=step.event.type,
         transfer=step.event.transfer.id,
         transfer_key=step.event.transfer_key,
         sequence=step.sequence,

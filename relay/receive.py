@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from relay.auth import AUTH, Caller
 from relay.door import Answer, Door, problem
@@ -33,6 +33,7 @@ class Receiver:
         recorder: Recorder,
         clock: Callable[[], int],
         *,
+        most_request: int,
         most_event: int,
         body_timeout_s: float,
         pressure: Pressure,
@@ -40,6 +41,7 @@ class Receiver:
         self._door = door
         self._recorder = recorder
         self._clock = clock
+        self._most_request = most_request
         self._most_event = most_event
         self._body_timeout_s = body_timeout_s
         self._pressure = pressure
@@ -57,7 +59,7 @@ class Receiver:
             )
         if caller.holder is TokenHolder.PARTNER:
             return _respond(problem(HTTPStatus.FORBIDDEN, None, "a partner's token does not post events"))
-        if "Content-Encoding" in request.headers:
+        if hdrs.CONTENT_ENCODING in request.headers:
             return _respond(
                 problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, "send the body without a Content-Encoding")
             )
@@ -80,14 +82,15 @@ class Receiver:
     async def _proven(self, request: web.Request) -> tuple[Caller | None, bytes | None]:
         """Who sent this, and the raw body where it had to be read to know."""
         auth = request.app[AUTH]
-        if "Authorization" in request.headers or "webhook-signature" not in request.headers:
+        if hdrs.AUTHORIZATION in request.headers or "webhook-signature" not in request.headers:
             return await auth.authenticate(request.headers), None
         raw = await self._body(request)
         return await auth.verify_signed(request.headers, raw, self._clock() // 1000), raw
 
     async def _body(self, request: web.Request) -> bytes:
-        if request.content.is_eof() and request.content_length is not None:
-            return await request.read()  # it is all here: no timer is needed to wait for it
+        content = request.content
+        if content.is_eof() and (request.content_length or self._most_request + 1) <= self._most_request:
+            return content.read_nowait()  # it is all here, and not too large: there is nothing to wait for
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 return await request.read()

@@ -9,9 +9,9 @@ inbox of sequences that nobody has planned yet. An event id is claimed under `e:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
+import msgspec
 import orjson
 
 from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
@@ -35,8 +35,7 @@ _LINGER_S = 0.002
 _HELD, _STEP, _PLAN = reader(Held), reader(AcceptedStep), reader(FixedPlan)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What is known of an event and its transfer before it is judged."""
 
     claim: bytes | None
@@ -45,8 +44,7 @@ class Known:
     sequence: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True, gc=False):
     """One event on its way in: judged from `version`, it leaves the transfer as `held`."""
 
     key: str
@@ -60,8 +58,7 @@ class Acceptance:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unplanned:
+class Unplanned(msgspec.Struct, frozen=True, gc=False):
     """One inbox entry: an event, all of whose audiences (or only `audience`) are to be told, by every
     channel (or only `channel`)."""
 
