@@ -11,76 +11,23 @@ import base64
 import binascii
 import difflib
 import json
-import re
 import tomllib
 from collections.abc import Callable, Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
 from relay.config_sources import Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
+from relay.fields import database_url, database_url_or_none, network, proxy_or_none, span, web_url_or_none
 from relay.model import Audience, EventType, Kind
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 _SHORTEST_OPERATOR_TOKEN = 32
 _KEY_BYTES = 32
-_PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-_REDIS_URL = re.compile(
-    r"rediss?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]*)" + _PORT + r"(/[0-9]*)?(\?\S*)?|unix://\S+"
-)
-_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
-_SPAN = re.compile(r"[0-9]{1,6}[dhms]", re.ASCII)
-_PROXY_URL = re.compile(r"https?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]+)" + _PORT + r"/?")
-_WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-
-
-def _network(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError as problem:
-        raise PydanticCustomError("network", str(problem)) from None
-    return text
-
-
-def _database_url(text: str) -> str:
-    # What is wrong with it is not shown: there may be a password in it.
-    if not _REDIS_URL.fullmatch(text):
-        raise PydanticCustomError("url", "give redis://user:password@host:port/0, rediss://… or unix://…")
-    return text
-
-
-def _database_url_or_none(text: str) -> str:
-    return _database_url(text) if text else text
-
-
-def _web_url_or_none(text: str) -> str:
-    if text and not _WEB_URL.fullmatch(text):
-        raise PydanticCustomError("url", "give http://host or https://host, with a port or a path if need be")
-    return text
-
-
-def _span(text: str) -> str:
-    if not _SPAN.fullmatch(text) or span_ms(text) == 0:
-        raise PydanticCustomError("span", "give a span of time, such as 7d, 36h or 90m")
-    return text
-
-
-def span_ms(text: str) -> int:
-    """A span such as `7d`, `36h`, `90m` or `30s`, in milliseconds."""
-    return int(text[:-1]) * _UNIT_MS[text[-1]]
-
-
-def _proxy_or_none(text: str) -> str:
-    # What is wrong with it is not shown: there may be a password in it.
-    if text and not _PROXY_URL.fullmatch(text):
-        raise PydanticCustomError("url", "give http://user:password@host:port, or https://…")
-    return text
 
 
 class _Section(BaseModel):
@@ -92,7 +39,7 @@ class Server(_Section):
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
-    public_url: Annotated[str, AfterValidator(_web_url_or_none)]
+    public_url: Annotated[str, AfterValidator(web_url_or_none)]
     max_request_bytes: Positive
     max_event_bytes: Positive
     body_timeout_seconds: Seconds
@@ -107,8 +54,8 @@ class Server(_Section):
 class StoreSection(_Section):
     """`[store]`"""
 
-    url: Annotated[str, AfterValidator(_database_url)]
-    arq_url: Annotated[str, AfterValidator(_database_url_or_none)]
+    url: Annotated[str, AfterValidator(database_url)]
+    arq_url: Annotated[str, AfterValidator(database_url_or_none)]
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     connections: Positive
     timeout_seconds: Seconds
@@ -156,11 +103,11 @@ class Retry(_Section):
 class Egress(_Section):
     """`[egress]`"""
 
-    allow_networks: tuple[Annotated[str, AfterValidator(_network)], ...]
-    deny_networks: tuple[Annotated[str, AfterValidator(_network)], ...]
+    allow_networks: tuple[Annotated[str, AfterValidator(network)], ...]
+    deny_networks: tuple[Annotated[str, AfterValidator(network)], ...]
     allow_http: bool
     allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...]
-    proxy: Annotated[str, AfterValidator(_proxy_or_none)]
+    proxy: Annotated[str, AfterValidator(proxy_or_none)]
     client_certificate: str
     client_key: str
     origin: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?$")]
@@ -237,7 +184,7 @@ class Notify(_Section):
     """`[notify]`: the policy."""
 
     derived_email: bool
-    remind_before: tuple[Annotated[str, AfterValidator(_span)], ...]
+    remind_before: tuple[Annotated[str, AfterValidator(span)], ...]
     subscription: NotifyKind
     sim: NotifyKind
 

@@ -17,7 +17,7 @@ import orjson
 from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
-from relay.config import Config, span_ms
+from relay.config import Config
 from relay.deadlines import (
     Conclusion,
     Deadline,
@@ -30,6 +30,7 @@ from relay.deadlines import (
 )
 from relay.engine.reminder import Reminder
 from relay.errors import StoreError
+from relay.fields import span_ms
 from relay.lifecycle import FINAL, Move, judge
 from relay.model import Event, EventType
 from relay.record import Recorder

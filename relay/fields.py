@@ -1,0 +1,69 @@
+"""May a setting have this value?
+
+The text forms that settings share; each returns what it was given, or says what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+
+from pydantic_core import PydanticCustomError
+
+_PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+_REDIS_URL = re.compile(
+    r"rediss?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]*)" + _PORT + r"(/[0-9]*)?(\?\S*)?|unix://\S+"
+)
+_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_SPAN = re.compile(r"[0-9]{1,6}[dhms]", re.ASCII)
+_PROXY_URL = re.compile(r"https?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]+)" + _PORT + r"/?")
+_WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
+def network(text: str) -> str:
+    """A network in CIDR form."""
+    try:
+        ip_network(text)
+    except ValueError as problem:
+        raise PydanticCustomError("network", str(problem)) from None
+    return text
+
+
+def database_url(text: str) -> str:
+    """Where a Redis or Valkey is."""
+    # What is wrong with it is not shown: there may be a password in it.
+    if not _REDIS_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give redis://user:password@host:port/0, rediss://… or unix://…")
+    return text
+
+
+def database_url_or_none(text: str) -> str:
+    """The same, or nothing."""
+    return database_url(text) if text else text
+
+
+def web_url_or_none(text: str) -> str:
+    """Where people reach a server, or nothing."""
+    if text and not _WEB_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give http://host or https://host, with a port or a path if need be")
+    return text
+
+
+def span(text: str) -> str:
+    """A span of time, as it is written."""
+    if not _SPAN.fullmatch(text) or span_ms(text) == 0:
+        raise PydanticCustomError("span", "give a span of time, such as 7d, 36h or 90m")
+    return text
+
+
+def span_ms(text: str) -> int:
+    """A span such as `7d`, `36h`, `90m` or `30s`, in milliseconds."""
+    return int(text[:-1]) * _UNIT_MS[text[-1]]
+
+
+def proxy_or_none(text: str) -> str:
+    """A forward proxy, or nothing."""
+    # What is wrong with it is not shown: there may be a password in it.
+    if text and not _PROXY_URL.fullmatch(text):
+        raise PydanticCustomError("url", "give http://user:password@host:port, or https://…")
+    return text
