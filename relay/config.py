@@ -151,6 +151,13 @@ class DeadlinesSection(_Section):
     quiet_seconds: Annotated[float, Field(ge=0)]
 
 
+class AccountsSection(_Section):
+    """`[accounts]`"""
+
+    transfers_per_second: Annotated[int, Field(ge=0)]
+    pause_seconds: Annotated[float, Field(ge=0)]
+
+
 class Log(_Section):
     """`[log]`"""
 
@@ -208,6 +215,7 @@ class Config(_Section):
     mailbox: MailboxSection
     limits: Limits
     deadlines: DeadlinesSection
+    accounts: AccountsSection
     log: Log
     sources: Sources
     notify: Notify

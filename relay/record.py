@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from structlog.typing import FilteringBoundLogger
 
+from relay.accounts import Missing
 from relay.model import Attempt, Delivery
 from relay.retry import Again, Decision, Settled
 from relay.store.counters import Counters
@@ -32,6 +33,12 @@ class Recorder:
         """The relay itself concluded an event."""
         self._counters.add("relay_events_total|status=derived")
         self._log.info("event.derived", event_id=event_id, type=type, transfer=transfer)
+
+    def missing(self, one: Missing) -> None:
+        """Something of an accepted event does not add up."""
+        self._log.error(
+            "accounts.missing", transfer=one.transfer, sequence=one.sequence, delivery=one.delivery, detail=one.detail
+        )
 
     def invalid(self) -> None:
         """One request or event of an array did not pass validation."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from relay.accounts import State
 from relay.api.problems import Problem
 from relay.api.route import Call, answer
 from relay.api.shapes import HealthShape
@@ -18,12 +19,15 @@ from relay.store.counters import BUCKETS_S
 _OK = HealthShape(status="ok")
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_ACCOUNTS = "relay_accounts"
 _PENDING = "relay_deliveries_pending"
 _ABOUT: dict[str, tuple[str, str]] = {
     "relay_events_total": ("counter", "Events by how they were answered."),
     "relay_deliveries_settled_total": ("counter", "Deliveries that ended, by channel and how."),
     "relay_attempts_total": ("counter", "Requests and SMTP transactions, by channel and outcome."),
     _PENDING: ("gauge", "Deliveries that are owed, by channel."),
+    _ACCOUNTS: ("gauge", "Recipients of accepted events, by how they stand; unaccounted is 0 or a fault."),
+    "relay_accounts_repaired_total": ("counter", "Chains that stood still and were gone through again."),
     "relay_accept_seconds": ("histogram", "From a request's arrival to its answer."),
     "relay_first_attempt_seconds": ("histogram", "From an event's acceptance to its first attempt."),
     "relay_attempt_seconds": ("histogram", "How long one attempt took."),
@@ -71,6 +75,9 @@ def prometheus(counters: Mapping[str, int]) -> str:
     for channel in (Channel.WEBHOOK, Channel.EMAIL):
         if f"{_PENDING}|channel={channel}" not in counters:
             plain[_PENDING].append(f'{_PENDING}{{channel="{channel}"}} 0')
+    for state in State:
+        if f"{_ACCOUNTS}|state={state}" not in counters:
+            plain[_ACCOUNTS].append(f'{_ACCOUNTS}{{state="{state}"}} 0')
     lines: list[str] = []
     for metric, samples in plain.items():
         lines += _header(metric, "counter") + samples

@@ -12,6 +12,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from relay.api import (
+    accounts,
     activity,
     deliveries,
     docs,
@@ -176,6 +177,9 @@ ROUTES: tuple[Route, ...] = (
           "List the types of event, each with its JSON Schema and an example", event_types.list_,
           (Answer(200, "The types.", shapes.EventTypeShape, many=True),)),
 
+    Route("GET", "/v1/accounts", "getAccounts", "Operation", _O,
+          "Show whether every accepted event is accounted for", accounts.get,
+          (Answer(200, "What the last lap of the reconciler found.", accounts.AccountsShape),)),
     Route("GET", "/metrics", "getMetrics", "Operation", _O,
           "Prometheus metrics of the whole installation", health.metrics,
           (Answer(200, "Prometheus text.", media="text/plain"),)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from relay.accounts import State
 from relay.commands.processes import config_option
 from relay.config import Config, load, missing_secrets
 from relay.data import templates_dir
@@ -18,7 +19,10 @@ from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.services import connect, tls_of
+from relay.store import Store
+from relay.store.accounts import BOOKS, JOB
 from relay.store.durability import durability_problems, durability_unknown
+from relay.times import format_ms
 
 
 @click.command("check")
@@ -68,13 +72,27 @@ async def _mail(config: Config) -> list[str]:
         await mailer.close()
 
 
+async def _accounts(config: Config, store: Store) -> list[str]:
+    raw = await store.turns.state(JOB)
+    last = BOOKS.decode(raw).last if raw else None
+    if last is None:
+        if config.accounts.transfers_per_second and await store.accounts.transfers():
+            click.echo("? accounts: no worker has gone through all transfers yet", err=True)
+        return []
+    missing = last.states.get(State.UNACCOUNTED, 0)
+    if not missing:
+        return []
+    at = format_ms(last.ended_ms)
+    return [f"accounts: at {at} {missing} recipients of accepted events did not add up; see GET /v1/accounts"]
+
+
 async def _database(config: Config) -> list[str]:
     client = connect(config)
     try:
         await client.plain.ping()
         for unknown in await durability_unknown(client):
             click.echo(f"? {unknown}", err=True)
-        return await durability_problems(client)
+        return await durability_problems(client) + await _accounts(config, Store.over(client))
     except StoreError as error:
         return [f"database: {error}; check RELAY_STORE__URL"]
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from relay.engine.accountant import Accountant
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
 from relay.engine.deadlines import Timekeeper
 from relay.engine.dispatch import Dispatcher
@@ -47,6 +48,7 @@ class Engine:
         self._round = _Round()
         self._sweeps = 0
         self._timekeeper = Timekeeper(store, config, self.recorder, services.clock, services.log)
+        self._accountant = Accountant(store, config, self.recorder, services.clock)
         watch = Watch(
             store,
             Patience(
@@ -117,6 +119,7 @@ class Engine:
         await self.fan_out()
         await self.deliver()
         await self._services.store.counters.flush()
+        await self._accountant.step()
 
     async def idle(self) -> None:
         """Wait until everything that is under way here has ended."""

@@ -58,6 +58,7 @@ class Reminder:
         )
         await store.ledger.append([Line(partner.key, reminder_id, record, "", "", 0)])
         if made:
+            await store.ledger.notice([(one.id, key, _SEQUENCE) for one in made], now_ms)
             entries = [Entry(one.recipient.id, one.id, dump(one), "", _SEQUENCE, now_ms) for one in made]
             await store.client.batch([store.queues.enqueuing(entries)])
             store.counters.owe(Channel.EMAIL, len(made))

@@ -143,6 +143,8 @@ class Watch:
         )
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
         if made:
+            await self._store.ledger.notice([(one.id, key, now_ms) for one in made], now_ms)
+            self._store.counters.owe(Channel.EMAIL, len(made))
             entries = [
                 Entry(d.recipient.id, d.id, dump(d), "", now_ms, now_ms)
                 for d in made

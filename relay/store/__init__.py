@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.model import Channel, DeliveryStatus
+from relay.store.accounts import Accounts
 from relay.store.client import Client
 from relay.store.counters import Counters
 from relay.store.deadlines import Deadlines
@@ -18,6 +19,7 @@ from relay.store.queues import Queues
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.transfers import Transfers
+from relay.store.turns import Turns
 
 _CHUNK = 100
 _MOST_EVENTS = 2_000
@@ -36,20 +38,24 @@ class Store:
     hints: Hints
     counters: Counters
     deadlines: Deadlines
+    accounts: Accounts
+    turns: Turns
     registry: Registry
 
     @classmethod
     def over(cls, client: Client) -> Store:
         """The faces over a connected client."""
-        transfers = Transfers(client)
+        transfers, hints = Transfers(client), Hints(client)
         return cls(
             client=client,
             transfers=transfers,
             queues=Queues(client),
             ledger=Ledger(client, transfers),
-            hints=Hints(client),
+            hints=hints,
             counters=Counters(client),
             deadlines=Deadlines(client),
+            accounts=Accounts(client, hints),
+            turns=Turns(client),
             registry=Registry(client),
         )
 

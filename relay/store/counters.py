@@ -46,6 +46,15 @@ class Counters:
         """Note that so many more (or fewer) deliveries of a channel are pending."""
         self._noted[f"relay_deliveries_pending|channel={channel}"] += by
 
+    async def mend(self, changes: dict[str, int], gauges: dict[str, int]) -> None:
+        """Change counters by what they were found to be off, and set gauges to what they are now."""
+        flat = [part for name, by in changes.items() if by for part in (name, by)]
+        if flat:
+            await self._client.run(self._count, [("counters", *flat)])
+        if gauges:
+            pairs = [part for pair in gauges.items() for part in pair]
+            await self._client.ask("HSET", self._client.key("counters"), *pairs)
+
     async def flush(self) -> None:
         """Write the notes; those of a write that failed are kept for the next."""
         if not self._noted:

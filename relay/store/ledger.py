@@ -77,6 +77,16 @@ class Ledger:
             Call(self._index, [("all", "transfers", "NX", *transfers)]),
         ]
 
+    async def notice(self, made: Sequence[tuple[str, str, int]], now_ms: int) -> None:
+        """List mails that are of no event (delivery id, and where its body is: transfer key, sequence)."""
+        members = {f"{key}|{sequence}|{delivery}": now_ms for delivery, key, sequence in made}
+        await self._client.plain.zadd(self._client.key("all", "notices"), members)
+
+    async def notices(self, start: int, most: int) -> list[str]:
+        """The deliveries of such mails, oldest first."""
+        found = await self._client.plain.zrange(self._client.key("all", "notices"), start, start + most - 1)
+        return [member.decode().rpartition("|")[2] for member in found]
+
     async def wait_for(self, waits: Sequence[tuple[str, str, int]]) -> list[bool]:
         """Note transfers that wait for a party to register (partner key, member, score); True for each
         whose party has registered meanwhile."""
