@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from relay.api import add_routes
+from relay.auth import AUTH
 from relay.config import Config, missing_secrets
 from relay.door import Door
 from relay.engine.engine import Engine
@@ -85,6 +86,7 @@ async def _counting(app: web.Application) -> AsyncIterator[None]:
             await asyncio.sleep(1)
             try:
                 await store.counters.flush()
+                await app[AUTH].write_used()
                 pressure.learn(await store.hints.count(Hint.PLAN))
             except StoreError as error:
                 log.warning("counters.kept", error=type(error).__name__)

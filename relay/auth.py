@@ -6,7 +6,8 @@ A bearer token, or the three Standard Webhooks headers made with a producer's se
 from a look-alike without asking, and the secret has 190 bits. Only the SHA-256 of the whole is stored.
 
 Tokens and producers are kept in this process for at most half a second, so that a busy producer costs
-two reads a second, and a revocation is in force everywhere after that; at once where it was made.
+two reads a second, and a revocation is in force everywhere after that; at once where it was made. When a
+token was last used is noted here and written at times, to the minute.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Generic, TypeVar
 from aiohttp import hdrs, web
 
 from relay.errors import RelayError, SignatureError
-from relay.model import Producer, Token, TokenHolder
+from relay.model import Producer, Scope, Secret, Token, TokenHolder
 from relay.signing import HmacKey, verify
 from relay.store.registry import Registry
 from relay.vault import Vault
@@ -37,6 +38,7 @@ _ID, _SECRET, _CHECKSUM = 12, 32, 6
 _PREFIX = {TokenHolder.OPERATOR: "rlo_", TokenHolder.PRODUCER: "rlr_", TokenHolder.PARTNER: "rlp_"}
 _FRESH_S = 0.5
 _MOST_CACHED = 10_000
+_USE_WRITTEN_MS = 60_000
 
 
 class NotAuthenticated(RelayError):
@@ -55,6 +57,7 @@ class Caller:
     holder: TokenHolder
     id: str
     all_transfers: bool = False
+    scope: Scope = Scope.ALL
 
     @property
     def is_operator(self) -> bool:
@@ -65,12 +68,31 @@ class Caller:
 # --- tokens -----------------------------------------------------------------------------------------
 
 
-def new_token(holder: TokenHolder, holder_id: str, now_ms: int) -> tuple[Token, str]:
+def new_token(
+    holder: TokenHolder,
+    holder_id: str,
+    now_ms: int,
+    *,
+    name: str = "",
+    scope: Scope = Scope.ALL,
+    not_before_ms: int | None = None,
+    expires_at_ms: int | None = None,
+) -> tuple[Token, str]:
     """A new token as it is stored, and its text, which is shown once."""
     id_, secret = random_text(_ID), random_text(_SECRET)
     body = f"{_PREFIX[holder]}{id_}{secret}"
     text = body + _checksum(body)
-    stored = Token(id=id_, holder=holder, holder_id=holder_id, digest=digest(text), created_at_ms=now_ms)
+    stored = Token(
+        id=id_,
+        holder=holder,
+        holder_id=holder_id,
+        digest=digest(text),
+        created_at_ms=now_ms,
+        name=name,
+        scope=scope,
+        not_before_ms=not_before_ms,
+        expires_at_ms=expires_at_ms,
+    )
     return stored, text
 
 
@@ -106,10 +128,10 @@ def _checksum(body: str) -> str:
 @dataclass(frozen=True, slots=True)
 class _Known:
     producer: Producer
-    keys: list[tuple[HmacKey, int | None]]
+    keys: list[tuple[HmacKey, Secret]]
 
     def keys_at(self, now_ms: int) -> list[HmacKey]:
-        return [key for key, expires in self.keys if expires is None or now_ms < expires]
+        return [key for key, secret in self.keys if _in_its_time(secret, now_ms)]
 
 
 # --- proving a request ------------------------------------------------------------------------------
@@ -124,11 +146,15 @@ class Authenticator:
         vault: Vault,
         operator_token: str,
         *,
+        clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._vault = vault
         self._operator = digest(operator_token).encode()
+        self._clock = clock
+        self._used: dict[str, int] = {}
+        self._written: dict[str, int] = {}
         self._tokens: _Recent[str, Token | None] = _Recent(registry.get_token, monotonic)
         self._known: _Recent[None, dict[str, _Known]] = _Recent(self._read_producers, monotonic)
 
@@ -148,6 +174,10 @@ class Authenticator:
         token = await self._tokens.get(id_) if id_ is not None else None
         if token is None or not hmac.compare_digest(presented, token.digest.encode()):
             raise NotAuthenticated("this token is not known, or was revoked")
+        now_ms = self._clock()
+        if not _in_its_time(token, now_ms):
+            raise NotAuthenticated("this token has expired, or is not valid yet")
+        self._used[token.id] = now_ms
         if token.holder is TokenHolder.PRODUCER:
             producers = await self._known.get(None)
             if token.holder_id not in producers:
@@ -156,7 +186,19 @@ class Authenticator:
             if token.holder_id not in producers:
                 raise NotAuthenticated("this token is not known, or was revoked")
             return _producer(producers[token.holder_id].producer)
-        return Caller(token.holder, token.holder_id)
+        return Caller(token.holder, token.holder_id, scope=token.scope)
+
+    async def write_used(self) -> None:
+        """Write when tokens were last used: each at most once a minute. Raises StoreError."""
+        due = {
+            token: at for token, at in self._used.items() if at - self._written.get(token, 0) >= _USE_WRITTEN_MS
+        }
+        if due:
+            await self._registry.used(due)
+            if len(self._used) > _MOST_CACHED:
+                self._used.clear()
+                self._written.clear()
+            self._written |= due
 
     async def verify_signed(self, headers: Mapping[str, str], body: bytes, now_s: int) -> Caller | None:
         """Which producer's secret made the Standard Webhooks headers over `body`, the raw bytes as they
@@ -184,11 +226,10 @@ class Authenticator:
     async def _read_producers(self, _: None) -> dict[str, _Known]:
         return {one.id: _Known(one, self._keys(one)) for one in await self._registry.list_producers()}
 
-    def _keys(self, producer: Producer) -> list[tuple[HmacKey, int | None]]:
+    def _keys(self, producer: Producer) -> list[tuple[HmacKey, Secret]]:
         context = f"producer:{producer.id}:secret"
         opened = [self._vault.open(secret.sealed, context=context) for secret in producer.secrets]
-        ends = [secret.expires_at_ms for secret in producer.secrets]
-        return [(HmacKey.parse(text.decode()), end) for text, end in zip(opened, ends, strict=True)]
+        return [(HmacKey.parse(text.decode()), one) for text, one in zip(opened, producer.secrets, strict=True)]
 
 
 AUTH: web.AppKey[Authenticator] = web.AppKey("auth", Authenticator)
@@ -197,6 +238,10 @@ AUTH: web.AppKey[Authenticator] = web.AppKey("auth", Authenticator)
 async def authenticate(request: web.Request) -> Caller:
     """Who sent this request, by its bearer token. Raises NotAuthenticated, or StoreError."""
     return await request.app[AUTH].authenticate(request.headers)
+
+
+def _in_its_time(one: Token | Secret, now_ms: int) -> bool:
+    return (one.not_before_ms or 0) <= now_ms and (one.expires_at_ms is None or now_ms < one.expires_at_ms)
 
 
 def _producer(producer: Producer) -> Caller:

@@ -162,3 +162,12 @@ class TokenHolder(StrEnum):
     OPERATOR = "operator"
     PRODUCER = "producer"
     PARTNER = "partner"
+
+
+class Scope(StrEnum):
+    """What a token may do of what its holder may. `READ`: ask, and be shown no secret; `METRICS`: be shown
+    the metrics and nothing else."""
+
+    ALL = "all"
+    READ = "read"
+    METRICS = "metrics"

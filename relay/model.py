@@ -32,6 +32,7 @@ from relay.closed import (
     Kind,
     Outcome,
     ProductType,
+    Scope,
     SkipReason,
     Status,
     TokenHolder,
@@ -242,11 +243,14 @@ class EndpointFilter(_Stored):
 
 
 class Secret(_Stored):
-    """A signing secret, sealed (see relay.vault). `expires_at_ms` is set on the previous ones."""
+    """A signing secret, sealed (see relay.vault). `expires_at_ms` is set on the previous ones; `id` and
+    `not_before_ms` are a producer's, who may have several that are not yet, or still, valid."""
 
     sealed: str
     created_at_ms: int
     expires_at_ms: int | None = None
+    id: str = ""
+    not_before_ms: int | None = None
 
 
 class Endpoint(_Stored):
@@ -309,6 +313,10 @@ class Token(_Stored):
     holder_id: str
     digest: str
     created_at_ms: int
+    name: str = ""
+    scope: Scope = Scope.ALL
+    not_before_ms: int | None = None
+    expires_at_ms: int | None = None
 
 
 # --- what is owed and what was tried --------------------------------------------------------------
@@ -386,6 +394,6 @@ __all__ = [
     "MOVES_TO", "PING", "Actor", "AdminAgent", "Attempt", "Audience", "CancelReason", "Channel", "Contact",
     "Customer", "Delivery", "DeliveryStatus", "Endpoint", "EndpointFilter", "EndpointState", "Event",
     "EventId", "EventType", "Identifier", "Item", "ItemError", "Kind", "Locale", "Mailbox", "Outcome",
-    "Partner", "Party", "Producer", "ProductType", "Recipient", "Record", "Reseller", "Secret", "Skip", "SkipReason",
-    "Status", "Text", "Timestamp", "Token", "TokenHolder", "Transfer",
+    "Partner", "Party", "Producer", "ProductType", "Recipient", "Record", "Reseller", "Scope", "Secret", "Skip",
+    "SkipReason", "Status", "Text", "Timestamp", "Token", "TokenHolder", "Transfer",
 ]  # fmt: skip

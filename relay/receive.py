@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from relay.auth import AUTH, Caller
 from relay.door import Answer, Door, problem
 from relay.intake import MOST_EVENTS, Invalid, Problem, parse, read_json
-from relay.model import TokenHolder
+from relay.model import Scope, TokenHolder
 from relay.pressure import Pressure
 from relay.record import Recorder
 
@@ -59,6 +59,8 @@ class Receiver:
             )
         if caller.holder is TokenHolder.PARTNER:
             return _respond(problem(HTTPStatus.FORBIDDEN, None, "a partner's token does not post events"))
+        if caller.scope is not Scope.ALL:
+            return _respond(problem(HTTPStatus.FORBIDDEN, None, "this token may only read"))
         if hdrs.CONTENT_ENCODING in request.headers:
             return _respond(
                 problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, "send the body without a Content-Encoding")

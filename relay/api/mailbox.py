@@ -18,6 +18,7 @@ from relay.api.paging import Query, listed
 from relay.api.problems import not_found
 from relay.api.route import Access, Answer, Call, Route, answer, guarded
 from relay.auth import AUTH, NotAuthenticated
+from relay.model import Scope
 from relay.services import SERVICES
 from relay.store.mailbox import Mailbox, Message
 from relay.times import format_ms
@@ -57,6 +58,7 @@ async def messages(call: Call) -> web.StreamResponse:
 _LIST = Route(
     "GET", "/mailbox/messages", "listMailbox", "Operation", Access.OPERATOR,
     "List what the mailbox caught", messages, (Answer(200, "A page of messages."),),
+    reveals=True,
 )  # fmt: skip
 
 
@@ -67,7 +69,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
         caller = await request.app[AUTH].caller_of(str(token).strip())
     except NotAuthenticated:
         return _sign_in_page(403, "That is not the operator's token.")
-    if not caller.is_operator:
+    if not caller.is_operator or caller.scope is not Scope.ALL:
         return _sign_in_page(403, "That is not the operator's token.")
     return await _signed_in(request)
 

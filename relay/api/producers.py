@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from relay.api import producer_secrets
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import NewProducerShape, ProducerShape
 from relay.auth import AUTH, new_token, random_text
-from relay.model import Producer, Secret, Text, TokenHolder
+from relay.model import Producer, Text, TokenHolder
 from relay.signing import new_secret
 from relay.times import format_ms
 
@@ -29,12 +30,11 @@ async def create(call: Call) -> web.Response:
     body = await read_body(call.request, ProducerBody)
     now_ms = call.now_ms
     id_, secret = f"pr_{random_text(16)}", new_secret()
-    sealed = call.services.vault.seal(secret.encode(), context=f"producer:{id_}:secret")
     token, text = new_token(TokenHolder.PRODUCER, id_, now_ms)
     producer = Producer(
         id=id_,
         name=body.name,
-        secrets=(Secret(sealed=sealed, created_at_ms=now_ms),),
+        secrets=(producer_secrets.seal(call, id_, secret, producer_secrets.new_id(), None, None),),
         all_transfers=body.all_transfers,
         created_at_ms=now_ms,
     )

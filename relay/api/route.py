@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from relay.api.problems import Problem, not_found
 from relay.auth import Caller, NotAllowed, authenticate
-from relay.model import TokenHolder
+from relay.model import Scope, TokenHolder
 from relay.services import SERVICES, Services
 
 _STEP_S = 0.05
@@ -86,7 +86,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation. `handler` is None where another module adds the route to the router. `refuses`: with
-    which problems it answers besides those that follow from its access, path, query and body."""
+    which problems it answers besides those that follow from its access, path, query and body. `reveals`: it
+    shows secrets, which a token that may only read is not shown."""
 
     method: str
     path: str
@@ -100,6 +101,7 @@ class Route:
     query: tuple[Param, ...] = ()
     about: str = ""
     refuses: tuple[int, ...] = ()
+    reveals: bool = False
 
 
 def guarded(route: Route) -> Page:
@@ -109,6 +111,8 @@ def guarded(route: Route) -> Page:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = await authenticate(request)
+        if caller.scope is not Scope.ALL:
+            _within(route, caller.scope)
         if not caller.is_operator:
             _allow(route, request, caller)
         began = asyncio.get_running_loop().time()
@@ -123,6 +127,14 @@ def guarded(route: Route) -> Page:
         return response
 
     return handle
+
+
+def _within(route: Route, scope: Scope) -> None:
+    """Returns when a token of this scope may take this route."""
+    if scope is Scope.METRICS and route.path != "/metrics":
+        raise NotAllowed("this token is for the metrics and nothing else")
+    if route.method != "GET" or route.reveals:
+        raise NotAllowed("this token may only read, and is shown no secrets")
 
 
 async def _as_long_as_any(began: float) -> None:

@@ -25,6 +25,7 @@ from relay.api import (
     mailbox,
     partners,
     portal,
+    producer_secrets,
     producers,
     shapes,
     tokens,
@@ -54,6 +55,7 @@ _CHANNEL = Param("channel", _one_of(Channel), "Only deliveries by this channel."
 _GONE = Answer(204, "Done.")
 _O, _P, _M = Access.OPERATOR, Access.PARTNER, Access.MEMBER
 
+_PRODUCER = "/v1/producers/{producer}"
 _PARTNER = "/v1/partners/{partner}"
 _ENDPOINT = _PARTNER + "/endpoints/{endpoint}"
 
@@ -66,7 +68,33 @@ ROUTES: tuple[Route, ...] = (
           "List producers", producers.list_,
           (Answer(200, "A page of producers.", shapes.ProducerShape, many=True),), query=_PAGE),
     Route("DELETE", "/v1/producers/{producer}", "revokeProducer", "Producers", _O,
-          "Revoke a producer's token and secret", producers.revoke, (_GONE,)),
+          "Revoke a producer with its tokens and secrets", producers.revoke, (_GONE,)),
+    Route("POST", _PRODUCER + "/tokens", "createProducerToken", "Producers", _O,
+          "Make one more token for a producer", tokens.create_for_producer,
+          (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.ProducerTokenBody),
+    Route("GET", _PRODUCER + "/tokens", "listProducerTokens", "Producers", _O,
+          "List a producer's tokens, without their texts", tokens.list_of_producer,
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+    Route("DELETE", _PRODUCER + "/tokens/{token}", "revokeProducerToken", "Producers", _O,
+          "Revoke one of a producer's tokens", tokens.revoke_of_producer, (_GONE,)),
+    Route("POST", _PRODUCER + "/secrets", "createProducerSecret", "Producers", _O,
+          "Make one more signing secret for a producer", producer_secrets.create,
+          (Answer(201, "The secret, shown this once.", shapes.NewProducerSecretShape),),
+          body=producer_secrets.SecretBody, refuses=(409,)),
+    Route("GET", _PRODUCER + "/secrets", "listProducerSecrets", "Producers", _O,
+          "List a producer's signing secrets, without their texts", producer_secrets.list_,
+          (Answer(200, "A page of secrets.", shapes.ProducerSecretShape, many=True),), query=_PAGE),
+    Route("DELETE", _PRODUCER + "/secrets/{secret}", "removeProducerSecret", "Producers", _O,
+          "Remove one of a producer's signing secrets", producer_secrets.remove, (_GONE,)),
+
+    Route("POST", "/v1/tokens", "createOperatorToken", "Operation", _O,
+          "Make one more token for the operator, or one that is good for less", tokens.create_for_operator,
+          (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.OperatorTokenBody),
+    Route("GET", "/v1/tokens", "listOperatorTokens", "Operation", _O,
+          "List the operator's tokens, without their texts", tokens.list_of_operator,
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+    Route("DELETE", "/v1/tokens/{token}", "revokeOperatorToken", "Operation", _O,
+          "Revoke one of the operator's tokens", tokens.revoke_of_operator, (_GONE,)),
 
     Route("GET", "/v1/partners", "listPartners", "Partners", _O,
           "List partners", partners.list_,
@@ -112,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
           "Remove an endpoint; what is owed to it is canceled", endpoints.delete, (_GONE,)),
     Route("GET", _ENDPOINT + "/secret", "getSecret", "Endpoints", _P,
           "Show the signing secret", endpoint_secrets.get,
-          (Answer(200, "The secret.", shapes.SecretShape),)),
+          (Answer(200, "The secret.", shapes.SecretShape),), reveals=True),
     Route("POST", _ENDPOINT + "/secret/rotate", "rotateSecret", "Endpoints", _P,
           "Replace the signing secret; both sign for the overlap", endpoint_secrets.rotate,
           (Answer(200, "The new secret.", shapes.RotatedShape),), body=endpoint_secrets.RotateBody, refuses=(409,)),
@@ -227,7 +255,7 @@ def add_routes(app: web.Application) -> None:
     services = app[SERVICES]
     if AUTH not in app:
         token = services.config.secrets.operator_token
-        app[AUTH] = Authenticator(services.store.registry, services.vault, token)
+        app[AUTH] = Authenticator(services.store.registry, services.vault, token, clock=services.clock)
     if problems not in app.middlewares:
         app.middlewares.append(problems)
     for route in ROUTES:

@@ -18,6 +18,7 @@ from relay.model import (
     EndpointState,
     Kind,
     Outcome,
+    Scope,
     SkipReason,
     Status,
 )
@@ -52,10 +53,15 @@ class PartnerShape(Shape):
 
 
 class TokenShape(Shape):
-    """A bearer token, without its text."""
+    """A bearer token, without its text. `last_used_at` is true to a minute."""
 
     id: str
+    name: str
+    scope: Scope
     created_at: Time
+    not_before: Time | None
+    expires_at: Time | None
+    last_used_at: Time | None
 
 
 class NewTokenShape(TokenShape):
@@ -77,6 +83,21 @@ class NewProducerShape(ProducerShape):
     """A new producer; `token` and `secret` are shown this once."""
 
     token: str
+    secret: str
+
+
+class ProducerSecretShape(Shape):
+    """A signing secret of a producer's, without its text."""
+
+    id: str
+    created_at: Time
+    not_before: Time | None
+    expires_at: Time | None
+
+
+class NewProducerSecretShape(ProducerSecretShape):
+    """A new signing secret; `secret` is shown this once."""
+
     secret: str
 
 

@@ -6,6 +6,8 @@ import click
 
 from relay.commands.api import Api, connected
 
+SHOWN = ("id", "name", "scope", "created_at", "expires_at", "last_used_at")
+
 
 @click.group("token")
 def token_command() -> None:
@@ -17,15 +19,19 @@ def token_command() -> None:
 @connected
 def list_(api: Api, partner: str) -> None:
     """List a partner's tokens, without their texts (operator)."""
-    api.show(api.every("partners", partner, "tokens"), ("id", "created_at"))
+    api.show(api.every("partners", partner, "tokens"), SHOWN)
 
 
 @token_command.command("create")
 @click.argument("partner")
+@click.option("--name", default="", help="What it is for.")
+@click.option("--read-only", is_flag=True, help="It changes nothing and is shown no secret.")
+@click.option("--expires-at", help="Until when it works, such as 2027-01-01T00:00:00Z; else until it is revoked.")
 @connected
-def create(api: Api, partner: str) -> None:
+def create(api: Api, partner: str, name: str, read_only: bool, expires_at: str | None) -> None:
     """Make a token for a partner; it is shown this once (operator)."""
-    api.show(api.ask("POST", "partners", partner, "tokens", body={}))
+    body = {"name": name, "scope": "read" if read_only else "all", "expires_at": expires_at}
+    api.show(api.ask("POST", "partners", partner, "tokens", body=body))
 
 
 @token_command.command("revoke")

@@ -8,7 +8,8 @@ Partners, their endpoints, producers and bearer tokens: the only code that knows
     {p:<partner>}:tokens       sorted set: token ids by the time they were made
     {registry}:partners        sorted set, by name: "<created, Unix ms>:<partner>", for listing
     {registry}:producers       hash: producer id -> JSON of relay.model.Producer
-    {registry}:tokens:<id>     sorted set: a producer's token ids
+    {registry}:tokens:<id>     sorted set: a producer's token ids, or the operator's
+    {registry}:used            hash: token id -> when it was last used, Unix ms, to the minute
     {k:<token id>}             JSON of relay.model.Token
 
 A partner's keys share a slot and change by one script. What crosses slots is written so that a broken
@@ -18,7 +19,7 @@ and so that doing it again finishes it. Partner ids are casefolded here, whateve
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -34,6 +35,7 @@ from relay.store.sessions import Sessions
 T = TypeVar("T")
 _SET = Script.read("registry_set")
 _READ = Script.read("registry_read")
+_SWAP = Script.read("swap")
 _INDEX = "registry"
 
 
@@ -208,6 +210,23 @@ class Registry:
         found = [Producer.model_validate_json(raw) for raw in stored.values()]
         return sorted(found, key=lambda producer: (producer.created_at_ms, producer.id), reverse=True)
 
+    async def get_producer(self, producer: str) -> Producer | None:
+        """A producer by its id."""
+        raw = await self._one("HGET", self._client.key(_INDEX, "producers"), producer)
+        return None if raw is None else Producer.model_validate_json(raw)
+
+    async def change_producer(self, producer: str, change: Callable[[Producer], Producer]) -> Producer | None:
+        """Apply `change` to the producer as it is now, as `change_endpoint` does; None when there is none."""
+        for _ in range(32):
+            read = await self._one("HGET", self._client.key(_INDEX, "producers"), producer)
+            if not read:
+                return None
+            changed = change(Producer.model_validate_json(read))
+            (done,) = await self._client.run(_SWAP, [(_INDEX, "producers", producer, read, _json(changed))])
+            if done:
+                return changed
+        raise Contended
+
     async def revoke_producer(self, producer: str) -> list[str] | None:
         """Remove its tokens, then itself; the ids of the tokens, or None when there was none."""
         known = self._client.key(_INDEX, "producers")
@@ -243,7 +262,20 @@ class Registry:
             return False
         await self._one("DEL", self._client.key(f"k:{token}"))
         await self._one("ZREM", listed, token)
+        await self._one("HDEL", self._client.key(_INDEX, "used"), token)
         return True
+
+    async def used(self, at_ms: Mapping[str, int]) -> None:
+        """Note when these tokens were last used."""
+        flat = [part for pair in at_ms.items() for part in pair]
+        await self._one("HSET", self._client.key(_INDEX, "used"), *flat)
+
+    async def last_used(self, tokens: Sequence[str]) -> list[int | None]:
+        """When each of these tokens was last used, Unix milliseconds."""
+        if not tokens:
+            return []
+        found = await self._one("HMGET", self._client.key(_INDEX, "used"), *tokens)
+        return [None if at is None else int(at) for at in found]
 
     async def ping(self) -> None:
         """Returns when the database answers."""

@@ -25,7 +25,7 @@ from tests.pipeline.rig import Rig
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("FUZZ", "6"))
+EXAMPLES = int(os.environ.get("FUZZ", "4"))
 """How many cases each test tries of each thing; `make fuzz` tries many more."""
 
 
@@ -64,11 +64,13 @@ class Target:
         endpoint = self.ask("POST", f"{at}/endpoints", {"url": self.rig.hooks.url("/fuzz")})["id"]
         self.ask("POST", "/v1/events", step(name, "created", 1, source=name))
         delivery = self.run(self.rig.api.settled(name))[0]["id"]
+        producer = self.ask("POST", producers, {"name": "Spare"})["id"]
         known = {
             "partner": name,
             "endpoint": endpoint,
             "token": made[0]["id"],
-            "producer": self.ask("POST", producers, {"name": "Spare"})["id"],
+            "producer": producer,
+            "secret": self.ask("GET", f"{producers}/{producer}/secrets")["data"][0]["id"],
             "replay": self.ask("POST", f"{at}/endpoints/{endpoint}/replay", {"since": "2026-01-01T00:00:00Z"})["id"],
             "transfer": name,
             "delivery": delivery,
@@ -116,6 +118,18 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+
+@pytest.fixture(scope="session")
+def there(target: Target) -> Furniture:
+    """What is there for every test that takes nothing away."""
+    return target.furnish()
+
+
+@pytest.fixture(scope="session")
+def theirs(target: Target) -> Furniture:
+    """What is another partner's."""
+    return target.furnish()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ class Clock:
 
 
 def gate(registry: Registry, clock: Clock | None = None) -> Authenticator:
-    return Authenticator(registry, VAULT, OPERATOR, monotonic=clock or Clock())
+    time = clock or Clock()
+    return Authenticator(registry, VAULT, OPERATOR, clock=lambda: int(time() * 1000), monotonic=time)
 
 
 def bearer(text: str) -> dict[str, str]:
@@ -140,3 +141,46 @@ async def test_a_producers_signature_proves_it(registry: Registry) -> None:
     await registry.revoke_producer("pr_1")
     door.forget_producers()
     assert await door.verify_signed(headers, body, now) is None
+
+
+async def test_a_token_is_good_in_its_time_and_in_no_other(registry: Registry) -> None:
+    clock = Clock()
+    token, text = new_token(TokenHolder.PARTNER, "contoso", 1, not_before_ms=101_000, expires_at_ms=102_000)
+    await registry.create_token(token)
+    door = gate(registry, clock)
+    for now, good in ((100.9, False), (101.0, True), (101.999, True), (102.0, False)):
+        clock.now = now
+        if good:
+            assert (await door.authenticate(bearer(text))).id == "contoso"
+        else:
+            with pytest.raises(NotAuthenticated):
+                await door.authenticate(bearer(text))
+
+
+async def test_when_a_token_was_used_is_written_once_a_minute(registry: Registry) -> None:
+    clock = Clock()
+    token, text = new_token(TokenHolder.PARTNER, "contoso", 1)
+    await registry.create_token(token)
+    door = gate(registry, clock)
+    for now, written in ((100.0, 100_000), (130.0, 100_000), (161.0, 161_000)):
+        clock.now = now
+        await door.authenticate(bearer(text))
+        await door.write_used()
+        assert await registry.last_used([token.id, "another"]) == [written, None]
+
+
+async def test_a_producers_secrets_sign_each_in_its_time(registry: Registry) -> None:
+    clock = Clock()
+    texts = [new_secret() for _ in range(3)]
+    spans = [(None, 101_000), (100_500, 102_000), (101_500, None)]
+    made = tuple(
+        Secret(sealed=VAULT.seal(text.encode(), context="producer:pr_1:secret"), created_at_ms=1, not_before_ms=start,
+               expires_at_ms=end)
+        for text, (start, end) in zip(texts, spans, strict=True)
+    )  # fmt: skip
+    token, _ = new_token(TokenHolder.PRODUCER, "pr_1", 1)
+    await registry.create_producer(Producer(id="pr_1", name="Centre", secrets=made, created_at_ms=1), token)
+    door = gate(registry, clock)
+    for now_ms, good in ((100_000, {0}), (100_700, {0, 1}), (101_200, {1}), (101_700, {1, 2}), (102_000, {2})):
+        live = (await door.producer_keys(now_ms))["pr_1"]
+        assert sign("m", 1, b"", live) == sign("m", 1, b"", [HmacKey.parse(texts[one]) for one in sorted(good)])

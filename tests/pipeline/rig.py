@@ -56,7 +56,7 @@ class Rig:
         self.mail = SmtpFake()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._settings = settings
-        self._port = free_port()
+        self._ports = {"web": free_port(), "web-2": free_port()}
         self._commands = dict(
             line.split(": ", 1) for line in _PROCFILE.read_text("utf-8").splitlines() if line.strip()
         )
@@ -65,7 +65,7 @@ class Rig:
         self._http = await ClientSession().__aenter__()
         await self.hooks.__aenter__()
         await self.mail.__aenter__()
-        self.api = Caller(self._http, f"http://127.0.0.1:{self._port}")
+        self.api = Caller(self._http, f"http://127.0.0.1:{self._ports['web']}")
         try:
             self.start("web")
             self.start("worker")
@@ -97,6 +97,22 @@ class Rig:
         await self._works(name)
         return name
 
+    async def start_another_web(self) -> Caller:
+        """Starts one more, and waits until it answers; the API that it answers, called as the operator."""
+        self.start("web-2")
+        other = Caller(self._http, f"http://127.0.0.1:{self._ports['web-2']}")
+
+        async def look() -> bool | None:
+            assert self.processes["web-2"].poll() is None, self.logs()
+            try:
+                status, _ = await other.raw("GET", "/readyz")
+            except (ClientConnectionError, OSError):
+                return None
+            return True if status == 200 else None
+
+        await eventually(look, "the second web process answers")
+        return other
+
     async def _works(self, name: str) -> None:
         async def look() -> bool | None:
             assert self.processes[name].poll() is None, self.logs()
@@ -109,7 +125,7 @@ class Rig:
         program, *arguments = shlex.split(self._commands[name.partition("-")[0]])
         assert program == "relay", "the Procfile starts something else"
         settings = {
-            "RELAY_SERVER__PORT": str(self._port),
+            "RELAY_SERVER__PORT": str(self._ports.get(name, 0)),
             "RELAY_MAIL__URL": self.mail.url,
             **self._settings,
         }
