@@ -52,7 +52,7 @@ class AccountsShape(Shape):
 async def get(call: Call) -> web.Response:
     """What the last lap found, and how far the next one is."""
     store = call.services.store
-    raw = await store.turns.state(JOB)
+    raw = await store.shifts.state(JOB)
     books = BOOKS.decode(raw) if raw else Books()
     last = books.last
     missing = [] if last is None else last.missing

@@ -73,7 +73,7 @@ async def _mail(config: Config) -> list[str]:
 
 
 async def _accounts(config: Config, store: Store) -> list[str]:
-    raw = await store.turns.state(JOB)
+    raw = await store.shifts.state(JOB)
     last = BOOKS.decode(raw).last if raw else None
     if last is None:
         if config.accounts.transfers_per_second and await store.accounts.transfers():

@@ -42,13 +42,13 @@ class Accountant:
         self._rules = rules_of(config)
 
     async def step(self) -> None:
-        """A second's worth of the walk, if it is this process's turn."""
+        """A second's worth of the walk, if it is this process's shift."""
         if not self._most:
             return
-        turn = await self._store.turns.take(JOB, now_ms=self._clock(), lease_ms=_LEASE_MS)
-        if turn is None:
+        shift = await self._store.shifts.take(JOB, now_ms=self._clock(), lease_ms=_LEASE_MS)
+        if shift is None:
             return
-        books = BOOKS.decode(turn.state) if turn.state else Books()
+        books = BOOKS.decode(shift.state) if shift.state else Books()
         lap = books.lap or Lap(began_ms=self._clock(), began=await self._counted())
         left = self._most
         ended = False
@@ -57,7 +57,7 @@ class Accountant:
             left -= _AT_ONCE
         wait = self._pause_ms if ended else _STEP_MS
         books = await self._ended(books, lap) if ended else replace(books, lap=lap)
-        await self._store.turns.give(turn, dump(books), not_before_ms=self._clock() + wait)
+        await self._store.shifts.give(shift, dump(books), not_before_ms=self._clock() + wait)
 
     async def _walk(self, lap: Lap, most: int) -> tuple[Lap, bool]:
         """The next transfers of the lap, and whether they were the last."""

@@ -18,8 +18,8 @@ from relay.store.ledger import Ledger
 from relay.store.queues import Queues
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
+from relay.store.shifts import Shifts
 from relay.store.transfers import Transfers
-from relay.store.turns import Turns
 
 _CHUNK = 100
 _MOST_EVENTS = 2_000
@@ -39,7 +39,7 @@ class Store:
     counters: Counters
     deadlines: Deadlines
     accounts: Accounts
-    turns: Turns
+    shifts: Shifts
     registry: Registry
 
     @classmethod
@@ -55,7 +55,7 @@ class Store:
             counters=Counters(client),
             deadlines=Deadlines(client),
             accounts=Accounts(client, hints),
-            turns=Turns(client),
+            shifts=Shifts(client),
             registry=Registry(client),
         )
 

@@ -1,7 +1,7 @@
 """What do the keys say of every accepted event and everyone it is told to?
 
 Reads transfers one after the other, oldest first, and the queues that their plans name; mends what stands still
-(`lua/owed.lua`, `lua/redrive.lua`). What a lap came to is kept as the state of a job (`relay.store.turns`).
+(`lua/owed.lua`, `lua/redrive.lua`). What a lap came to is kept as the state of a job (`relay.store.shifts`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from relay.store.queues import channel_of, recipient_of
 from relay.store.stored import FixedPlan, Held, reader
 
 JOB = "accounts"
-"""The turn that a step of a lap takes."""
+"""The shift that a step of a lap takes."""
 _HELD, _PLAN = reader(Held), reader(FixedPlan)
 
 

@@ -1,6 +1,6 @@
 -- A job that one process does at a time, a step at a time. tag job:<name> · take, token, now, lease ms
 -- -> false, or the state that the last one left ('' the first time)
--- tag job:<name> · give, token, state, not before -> 1, or 0 when another has taken the turn meanwhile
+-- tag job:<name> · give, token, state, not before -> 1, or 0 when another has taken the shift meanwhile
 local function operation(tag, a)
   local k = key(tag)
   local known = call('HMGET', k, 'token', 'until', 'next', 'state')
