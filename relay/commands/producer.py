@@ -54,7 +54,8 @@ def tokens(api: Api, producer: str) -> None:
 @connected
 def add_token(api: Api, producer: str, name: str, expires_at: str | None) -> None:
     """Make one more token for a producer; those it has go on working (operator)."""
-    api.show(api.ask("POST", "producers", producer, "tokens", body={"name": name, "expires_at": expires_at}))
+    body = {key: value for key, value in {"name": name, "expires_at": expires_at}.items() if value}
+    api.show(api.ask("POST", "producers", producer, "tokens", body=body))
 
 
 @producer_command.command("revoke-token")
@@ -69,7 +70,7 @@ def revoke_token(api: Api, producer: str, token_id: str) -> None:
 @producer_command.command("rotate-secret")
 @click.argument("producer")
 @click.option(
-    "--overlap", type=click.IntRange(0, 30 * 86_400), default=86_400, show_default=True,
+    "--overlap-seconds", "overlap", type=click.IntRange(0, 30 * 86_400), default=86_400, show_default=True,
     help="For how many seconds the secrets before it go on working.",
 )  # fmt: skip
 @connected

@@ -30,7 +30,8 @@ def list_(api: Api, partner: str) -> None:
 @connected
 def create(api: Api, partner: str, name: str, read_only: bool, expires_at: str | None) -> None:
     """Make a token for a partner; it is shown this once (operator)."""
-    body = {"name": name, "scope": "read" if read_only else "all", "expires_at": expires_at}
+    given = {"name": name, "scope": "read" if read_only else None, "expires_at": expires_at}
+    body = {key: value for key, value in given.items() if value}
     api.show(api.ask("POST", "partners", partner, "tokens", body=body))
 
 

@@ -150,6 +150,20 @@ def test_a_row_is_one_line_where_nobody_looks_and_says_nothing_to_the_terminal(s
             "/v1/producers",
             {"name": "billing", "all_transfers": False},
         ),
+        (
+            ["token", "create", "p", "--read-only", "--name", "BI"],
+            "POST",
+            "/v1/partners/p/tokens",
+            {"name": "BI", "scope": "read"},
+        ),
+        (["producer", "add-token", "pr", "--name", "2027"], "POST", "/v1/producers/pr/tokens", {"name": "2027"}),
+        (["producer", "revoke-token", "pr", "t"], "DELETE", "/v1/producers/pr/tokens/t", None),
+        (
+            ["producer", "rotate-secret", "pr", "--overlap-seconds", "60"],
+            "POST",
+            "/v1/producers/pr/secrets",
+            {"previous_expires_in_seconds": 60},
+        ),
         (["endpoint", "enable", "p", "e"], "POST", "/v1/partners/p/endpoints/e/enable", {}),
         (["endpoint", "pause", "p", "e"], "PATCH", "/v1/partners/p/endpoints/e", {"state": "disabled"}),
         (
