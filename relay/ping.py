@@ -6,6 +6,8 @@ keys and carries the headers that the endpoint's deliveries would.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import orjson
 
 from relay.auth import random_text
@@ -17,15 +19,24 @@ from relay.times import format_ms
 from relay.vault import Vault
 
 
-async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Attempt:
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What came of it, and the body that was signed."""
+
+    attempt: Attempt
+    body: bytes
+
+
+async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Ping:
     """One attempt; the endpoint need not be stored, nor enabled."""
     body = orjson.dumps({"type": PING, "timestamp": format_ms(now_ms), "data": {"endpoint": endpoint.id}})
     try:
         keys, headers = _opened(services.vault, endpoint, now_ms)
     except VaultError:
         why = "The endpoint's secret cannot be opened; rotate it."
-        return Attempt(number=1, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
-    return await services.sender.attempt(
+        unsent = Attempt(number=1, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
+        return Ping(unsent, body)
+    attempt = await services.sender.attempt(
         number=1,
         url=endpoint.url,
         message_id=f"ping-{random_text(20)}",
@@ -34,6 +45,7 @@ async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Attempt:
         headers=headers,
         now_ms=now_ms,
     )
+    return Ping(attempt, body)
 
 
 def _opened(vault: Vault, endpoint: Endpoint, now_ms: int) -> tuple[list[Key], dict[str, str]]:

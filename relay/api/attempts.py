@@ -6,19 +6,15 @@ outcome alone: times and details would let it map the network the relay stands i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from relay.advice import advise
 from relay.api.shapes import AnswerShape, AttemptShape, RequestShape
 from relay.model import Attempt, Outcome
+from relay.signing import ID_HEADER, TIMESTAMP_HEADER
 from relay.times import format_ms
 
 _SAYS_NOTHING_MORE = frozenset({Outcome.BLOCKED, Outcome.CONNECTION_REFUSED, Outcome.DNS_FAILED})
-
-_WORDS: dict[Outcome, str] = {
-    Outcome.CONNECTION_REFUSED: "No connection could be made to it.",
-    Outcome.DNS_FAILED: "Its host name could not be resolved.",
-    Outcome.TIMED_OUT: "It did not answer in time.",
-    Outcome.BLOCKED: "Its address is not one that the relay may call.",
-}
-
 
 def shown(
     attempt: Attempt,
@@ -37,9 +33,16 @@ def shown(
         outcome=attempt.outcome,
         status=attempt.status,
         detail="" if quiet else attempt.detail,
+        explanation=advise(attempt, quiet=quiet),
         retry_after_s=attempt.retry_after_s,
         second_try=attempt.second_try,
-        request=RequestShape(method=method, url=url, headers=attempt.request_headers, body=body),
+        request=RequestShape(
+            method=method,
+            url=url,
+            headers=attempt.request_headers,
+            body=body,
+            signed=None if body is None else _signed(attempt.request_headers, body),
+        ),
         answer=None
         if attempt.status is None
         else AnswerShape(headers=attempt.answer_headers, body=attempt.answer),
@@ -47,10 +50,15 @@ def shown(
 
 
 def why_failed(attempt: Attempt) -> str:
-    """A sentence for the endpoint's owner; it says no more than the owner may know."""
-    if _reached_nobody(attempt):
-        return _WORDS[attempt.outcome]
-    return attempt.detail
+    """What happened and what to do, for the endpoint's owner; it says no more than the owner may know."""
+    return advise(attempt, quiet=_reached_nobody(attempt)) or ""
+
+
+def _signed(headers: Mapping[str, str], body: str) -> str | None:
+    """What was signed, if anything was."""
+    if ID_HEADER not in headers or TIMESTAMP_HEADER not in headers:
+        return None
+    return f"{headers[ID_HEADER]}.{headers[TIMESTAMP_HEADER]}.{body}"
 
 
 def _reached_nobody(attempt: Attempt) -> bool:

@@ -35,8 +35,12 @@ async def test(call: Call) -> web.Response:
     """Send `relay.ping` now, and answer with the attempt, whatever came of it."""
     await read_body(call.request, NoBody)
     endpoint = await existing(call)
-    attempt = await recovery.ping(call.services, endpoint, call.now_ms)
-    return answer(attempts.shown(attempt, for_operator=call.caller.is_operator, url=endpoint.url))
+    made = await recovery.ping(call.services, endpoint, call.now_ms)
+    return answer(
+        attempts.shown(
+            made.attempt, for_operator=call.caller.is_operator, url=endpoint.url, body=made.body.decode()
+        )
+    )
 
 
 async def enable(call: Call) -> web.Response:

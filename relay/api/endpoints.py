@@ -118,7 +118,7 @@ async def create(call: Call) -> web.Response:
         **_sealed_headers(services, id_, body.headers),
     )
     if body.verify:
-        attempt = await recovery.ping(services, endpoint, now_ms)
+        attempt = (await recovery.ping(services, endpoint, now_ms)).attempt
         if attempt.outcome is not Outcome.ACCEPTED:
             why = f"The endpoint did not take a signed ping, so nothing is stored. {why_failed(attempt)}"
             raise invalid([Fault("/url", why)])

@@ -30,6 +30,7 @@ from relay.api import (
     shapes,
     tokens,
     transfers,
+    verify_help,
 )
 from relay.api.problems import problems
 from relay.api.route import Access, Answer, Param, Route, guarded
@@ -148,6 +149,12 @@ ROUTES: tuple[Route, ...] = (
           "Send `relay.ping` now", endpoint_actions.test,
           (Answer(200, "The attempt, whatever came of it.", shapes.AttemptShape),),
           body=endpoint_actions.NoBody),
+    Route("POST", _ENDPOINT + "/verify-help", "helpVerify", "Endpoints", _P,
+          "Say why a signature does not verify", verify_help.help_,
+          (Answer(200, "The mistake and its cure, where one is known.", shapes.VerifyHelpShape),),
+          body=verify_help.VerifyHelpBody,
+          about="Give what your receiver computed and the `webhook-id` of the message. Which usual mistake "
+                "gives this signature is found by trying them."),
     Route("POST", _ENDPOINT + "/enable", "enableEndpoint", "Endpoints", _P,
           "Enable an endpoint and release what was held", endpoint_actions.enable,
           (Answer(200, "The endpoint.", shapes.EndpointShape),), body=endpoint_actions.NoBody),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from relay.mistakes import Mistake
 from relay.model import (
     Audience,
     Channel,
@@ -145,12 +146,14 @@ class RotatedShape(Shape):
 
 
 class RequestShape(Shape):
-    """What was sent. Values of the endpoint's own headers are not shown."""
+    """What was sent. Values of the endpoint's own headers are not shown. `signed` is the text whose UTF-8
+    bytes were signed: `{webhook-id}.{webhook-timestamp}.{body}`."""
 
     method: str
     url: str | None
     headers: dict[str, str]
     body: str | None
+    signed: str | None
 
 
 class AnswerShape(Shape):
@@ -169,10 +172,30 @@ class AttemptShape(Shape):
     outcome: Outcome
     status: int | None
     detail: str
+    explanation: str | None = Field(description="What happened and what to do; null when it was taken.")
     retry_after_s: int | None
     second_try: bool
     request: RequestShape | None
     answer: AnswerShape | None
+
+
+class MistakeShape(Shape):
+    """What a receiver did wrong, and the cure."""
+
+    mistake: Mistake
+    explanation: str
+
+
+class VerifyHelpShape(Shape):
+    """Why a signature does not verify. `matches`: the signature is right for what was sent; `found`: a mistake
+    is known. `signed` is the text whose UTF-8 bytes had to be signed."""
+
+    matches: bool
+    found: bool
+    mistakes: list[MistakeShape]
+    signed: str
+    delivery: str | None
+    attempt: int | None
 
 
 class DeliveryShape(Shape):

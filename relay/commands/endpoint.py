@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from typing import IO
+
 import click
 
 from relay.commands.api import Api, connected, given
@@ -99,6 +102,42 @@ def test(api: Api, partner: str, endpoint: str) -> None:
     attempt = api.ask("POST", "partners", partner, "endpoints", endpoint, "test", body={})
     api.show(attempt)
     raise SystemExit(0 if attempt["outcome"] == "accepted" else 1)
+
+
+@endpoint_command.command("verify-help")
+@click.argument("partner")
+@click.argument("endpoint")
+@click.argument("signature")
+@click.option("--id", "message", required=True, help="The webhook-id of the message.")
+@click.option("--timestamp", help="The webhook-timestamp that was verified; needed of a ping.")
+@click.option("--body", type=click.File("rb"), help="A file with the bytes that were verified; needed of a ping.")
+@click.option("--attempt", type=click.IntRange(1), help="Which attempt of the delivery; the last when absent.")
+@click.option("--clock", type=int, help="The receiver's own time, in Unix seconds.")
+@connected
+def verify_help(
+    api: Api,
+    partner: str,
+    endpoint: str,
+    signature: str,
+    message: str,
+    timestamp: str | None,
+    body: IO[bytes] | None,
+    attempt: int | None,
+    clock: int | None,
+) -> None:
+    """Say which mistake makes a receiver compute SIGNATURE; the exit code is 1 when none is known."""
+    read = None if body is None else base64.b64encode(body.read()).decode()
+    asked = given(
+        signature=signature, id=message, timestamp=timestamp, body_base64=read, attempt=attempt, clock=clock
+    )
+    said = api.ask("POST", "partners", partner, "endpoints", endpoint, "verify-help", body=asked)
+    if api.as_json:
+        api.show(said)
+    for mistake in () if api.as_json else said["mistakes"]:
+        click.echo(f"{mistake['mistake']}: {mistake['explanation']}")
+    if not said["found"] and not api.as_json:
+        click.echo("No usual mistake gives this signature. Give --body and --timestamp as they were verified.")
+    raise SystemExit(0 if said["found"] else 1)
 
 
 @endpoint_command.command("secret")
