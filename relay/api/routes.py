@@ -14,6 +14,7 @@ from aiohttp import web
 from relay.api import (
     accounts,
     activity,
+    check_shapes,
     deliveries,
     docs,
     endpoint_actions,
@@ -151,7 +152,7 @@ ROUTES: tuple[Route, ...] = (
           body=endpoint_actions.NoBody),
     Route("POST", _ENDPOINT + "/verify-help", "helpVerify", "Endpoints", _P,
           "Say why a signature does not verify", verify_help.help_,
-          (Answer(200, "The mistake and its cure, where one is known.", shapes.VerifyHelpShape),),
+          (Answer(200, "The mistake and its cure, where one is known.", check_shapes.VerifyHelpShape),),
           body=verify_help.VerifyHelpBody,
           about="Give what your receiver computed and the `webhook-id` of the message. Which usual mistake "
                 "gives this signature is found by trying them."),

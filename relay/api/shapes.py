@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from relay.mistakes import Mistake
 from relay.model import (
     Audience,
     Channel,
@@ -177,25 +176,6 @@ class AttemptShape(Shape):
     second_try: bool
     request: RequestShape | None
     answer: AnswerShape | None
-
-
-class MistakeShape(Shape):
-    """What a receiver did wrong, and the cure."""
-
-    mistake: Mistake
-    explanation: str
-
-
-class VerifyHelpShape(Shape):
-    """Why a signature does not verify. `matches`: the signature is right for what was sent; `found`: a mistake
-    is known. `signed` is the text whose UTF-8 bytes had to be signed."""
-
-    matches: bool
-    found: bool
-    mistakes: list[MistakeShape]
-    signed: str
-    delivery: str | None
-    attempt: int | None
 
 
 class DeliveryShape(Shape):

@@ -16,10 +16,10 @@ from pydantic import Field, StringConstraints
 
 from relay.advice import CURES
 from relay.api.bodies import Body, read_body
+from relay.api.check_shapes import MistakeShape, VerifyHelpShape
 from relay.api.endpoints import existing
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import MistakeShape, VerifyHelpShape
 from relay.mistakes import Known, Message, Mistake, compare, diagnose
 from relay.model import Attempt, Channel, Endpoint
 from relay.plan import delivery_id
