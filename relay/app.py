@@ -11,7 +11,6 @@ import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
@@ -26,6 +25,7 @@ from relay.door import Door
 from relay.engine.engine import Engine
 from relay.errors import ConfigError, StoreError, StoreUnavailable
 from relay.jobs import create_worker
+from relay.listener import listening
 from relay.logs import open_log
 from relay.nudge import open_pool
 from relay.pressure import Pressure
@@ -152,29 +152,10 @@ async def _refuse_to_lose(config: Config, unsafe_durability: bool, log: Filterin
         log.warning("durability.unsafe", detail=problem)
 
 
-@asynccontextmanager
-async def _listening(services: Services) -> AsyncIterator[None]:
-    server = services.config.server
-    runner = web.AppRunner(
-        create_app(services),
-        auto_decompress=False,
-        access_log=None,
-        keepalive_timeout=server.keepalive_seconds,
-        handle_signals=False,
-        shutdown_timeout=server.body_timeout_seconds,
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, server.host, server.port, backlog=1024, reuse_port=False)
-        await site.start()
-        services.log.info("web.listening", url=server.base_url)
-        yield
-    finally:
-        await runner.cleanup()
-
-
 async def _serve(services: Services, stop: asyncio.Event) -> None:
-    async with _listening(services):
+    server = services.config.server
+    async with listening(create_app(services), server):
+        services.log.info("web.listening", url=server.base_url)
         await _keep_time(services, stop, stop.wait())
 
 

@@ -42,8 +42,10 @@ class Server(_Section):
     public_url: Annotated[str, AfterValidator(web_url_or_none)]
     max_request_bytes: Positive
     max_event_bytes: Positive
+    header_timeout_seconds: Seconds
     body_timeout_seconds: Seconds
     keepalive_seconds: Seconds
+    trusted_proxies: tuple[Annotated[str, AfterValidator(network)], ...]
 
     @property
     def base_url(self) -> str:
@@ -140,6 +142,9 @@ class Limits(_Section):
     endpoints_per_partner: Positive
     most_unplanned: Positive
     events_per_second: Annotated[float, Field(ge=0)]
+    requests_per_second: Annotated[float, Field(ge=0)]
+    address_requests_per_second: Annotated[float, Field(ge=0)]
+    failures_per_minute: Annotated[float, Field(ge=0)]
 
 
 class DeadlinesSection(_Section):

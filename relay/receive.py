@@ -16,12 +16,15 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from relay.auth import AUTH, Caller
+from relay.api.limiting import FAILURES
+from relay.auth import AUTH, Caller, NotAuthenticated
 from relay.door import Answer, Door, problem
 from relay.intake import MOST_EVENTS, Invalid, Problem, parse, read_json
 from relay.model import Scope, TokenHolder
 from relay.pressure import Pressure
 from relay.record import Recorder
+
+_PROVE = "prove who you are with a producer token, or with the three Standard Webhooks headers"
 
 
 class Receiver:
@@ -49,14 +52,6 @@ class Receiver:
     async def post(self, request: web.Request) -> web.Response:
         """`POST /v1/events`."""
         caller, raw = await self._proven(request)
-        if caller is None:
-            return _respond(
-                problem(
-                    HTTPStatus.UNAUTHORIZED,
-                    None,
-                    "prove who you are with a producer token, or with the three Standard Webhooks headers",
-                )
-            )
         if caller.holder is TokenHolder.PARTNER:
             return _respond(problem(HTTPStatus.FORBIDDEN, None, "a partner's token does not post events"))
         if caller.scope is not Scope.ALL:
@@ -81,13 +76,18 @@ class Receiver:
             return _respond(self._too_large(_id_of(value)))
         return _respond(await self._one(value, caller))
 
-    async def _proven(self, request: web.Request) -> tuple[Caller | None, bytes | None]:
+    async def _proven(self, request: web.Request) -> tuple[Caller, bytes | None]:
         """Who sent this, and the raw body where it had to be read to know."""
         auth = request.app[AUTH]
         if hdrs.AUTHORIZATION in request.headers or "webhook-signature" not in request.headers:
             return await auth.authenticate(request.headers), None
+        # A signature costs a digest of the body for each secret there is: not for who fails again and again.
+        request.app[FAILURES].check(request)
         raw = await self._body(request)
-        return await auth.verify_signed(request.headers, raw, self._clock() // 1000), raw
+        caller = await auth.verify_signed(request.headers, raw, self._clock() // 1000)
+        if caller is None:
+            raise NotAuthenticated(_PROVE)
+        return caller, raw
 
     async def _body(self, request: web.Request) -> bytes:
         content = request.content

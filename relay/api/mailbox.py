@@ -7,6 +7,7 @@ that may run, load and send nothing, since anybody's words can be in it.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -14,8 +15,9 @@ from email.message import EmailMessage
 from aiohttp import web
 
 from relay.api import pages
+from relay.api.limiting import FAILURES
 from relay.api.paging import Query, listed
-from relay.api.problems import not_found
+from relay.api.problems import Problem, not_found
 from relay.api.route import Access, Answer, Call, Route, answer, guarded
 from relay.auth import AUTH, NotAuthenticated
 from relay.model import Scope
@@ -64,10 +66,15 @@ _LIST = Route(
 
 async def sign_in(request: web.Request) -> web.StreamResponse:
     """Begins a session for who has the operator's token."""
-    token = (await request.post()).get("token", "")
+    request.app[FAILURES].check(request)
     try:
+        async with asyncio.timeout(request.app[SERVICES].config.server.body_timeout_seconds):
+            token = (await request.post()).get("token", "")
         caller = await request.app[AUTH].caller_of(str(token).strip())
+    except TimeoutError:
+        raise Problem(408, "The body did not arrive in time.") from None
     except NotAuthenticated:
+        request.app[FAILURES].note(request)
         return _sign_in_page(403, "That is not the operator's token.")
     if not caller.is_operator or caller.scope is not Scope.ALL:
         return _sign_in_page(403, "That is not the operator's token.")

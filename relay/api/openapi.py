@@ -143,7 +143,7 @@ def _refusals(route: Route) -> set[int]:
     """Every status but success that this route can answer with: there is no other."""
     if route.access is Access.PUBLIC:
         return set(route.refuses)
-    found = {401, 403, 503, *route.refuses}
+    found = {401, 403, 429, 503, *route.refuses}
     if "{" in route.path:
         found.add(404)
     if route.query:

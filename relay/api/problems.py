@@ -16,6 +16,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from relay.api.limiting import FAILURES, TooMany
 from relay.auth import NotAllowed, NotAuthenticated
 from relay.errors import StoreFull, StoreUnavailable
 from relay.store.registry import Contended, NoSuchPartner, RegistryFull
@@ -109,8 +110,8 @@ def told(error: Exception, request: web.Request) -> Problem:
     match error:
         case Problem():
             return error
-        case NotAuthenticated():
-            return Problem(401, _sentence(error), headers={"WWW-Authenticate": "Bearer"})
+        case NotAuthenticated() | TooMany():
+            return _unproven(error, request)
         case NotAllowed():
             return Problem(403, _sentence(error))
         case NoSuchPartner():
@@ -132,6 +133,16 @@ def told(error: Exception, request: web.Request) -> Problem:
         exc_info=error,
     )
     return Problem(500, f"Something went wrong in the relay. The log has it under {incident}.")
+
+
+def _unproven(error: NotAuthenticated | TooMany, request: web.Request) -> Problem:
+    if isinstance(error, TooMany):
+        return Problem(429, _sentence(error), headers={"Retry-After": str(error.retry_after_s)})
+    try:
+        request.app[FAILURES].note(request)
+    except TooMany as many:
+        return _unproven(many, request)
+    return Problem(401, _sentence(error), headers={"WWW-Authenticate": "Bearer"})
 
 
 def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:

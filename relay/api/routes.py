@@ -33,6 +33,7 @@ from relay.api import (
     transfers,
     verify_help,
 )
+from relay.api.limiting import add_limits
 from relay.api.problems import problems
 from relay.api.route import Access, Answer, Param, Route, guarded
 from relay.auth import AUTH, Authenticator
@@ -234,7 +235,6 @@ EVENTS = Route(
     ),
     about="Proven by a producer's token, by the operator's, or by the three Standard Webhooks headers made "
           "with a producer's secret.",
-    refuses=(429,),
 )  # fmt: skip
 """The receiver's route, which relay.receive adds to the router; here for the document."""
 
@@ -266,6 +266,7 @@ def add_routes(app: web.Application) -> None:
         app[AUTH] = Authenticator(services.store.registry, services.vault, token, clock=services.clock)
     if problems not in app.middlewares:
         app.middlewares.append(problems)
+    add_limits(app, services.config)
     for route in ROUTES:
         # Left alone, the router takes no braces in a variable part, which an id may have.
         path = _VARIABLE.sub(r"{\1:[^/]+}", route.path)

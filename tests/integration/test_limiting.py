@@ -1,0 +1,94 @@
+"""Is who asks too often told to wait, and nobody else?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, make_mocked_request
+
+from relay.api.limiting import address_of
+from relay.app import create_app
+from relay.services import Services
+from tests.calling import OPERATOR
+
+Open = Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
+
+
+@pytest.fixture
+async def opened(services: Services, aiohttp_client: Any) -> AsyncIterator[Open]:
+    async def go(**limits: float) -> TestClient[web.Request, web.Application]:
+        config = services.config
+        changed = config.model_copy(
+            update={
+                "limits": config.limits.model_copy(update=limits),
+                "server": config.server.model_copy(update={"trusted_proxies": ("127.0.0.0/8",)}),
+            }
+        )
+        client: TestClient[web.Request, web.Application] = await aiohttp_client(
+            create_app(dataclasses.replace(services, config=changed))
+        )
+        return client
+
+    yield go
+
+
+async def statuses(client: Any, times: int, path: str = "/v1/partners", *, method: str = "GET", **headers: str) -> list[int]:
+    found = []
+    for _ in range(times):
+        async with client.request(method, path, headers=headers) as answer:
+            found.append(answer.status)
+            if answer.status == 429:
+                assert int(answer.headers["Retry-After"]) >= 1
+                assert (await answer.json(content_type="application/problem+json"))["status"] == 429
+    return found
+
+
+async def test_a_token_that_asks_too_often_waits_and_another_does_not(opened: Open) -> None:
+    client = await opened(requests_per_second=0.01)
+    mine = {"Authorization": f"Bearer {OPERATOR}"}
+    assert await statuses(client, 3, **mine) == [200, 429, 429]
+    assert await statuses(client, 2, Authorization="Bearer another") == [401, 429]
+    assert await statuses(client, 5, "/healthz", **mine) == [200] * 5
+    # Before anything is read: it is not even asked whether there is such a thing.
+    assert await statuses(client, 1, "/v1/nowhere", **mine) == [429]
+
+
+async def test_an_address_that_asks_too_often_waits_and_another_does_not(opened: Open) -> None:
+    client = await opened(address_requests_per_second=0.01)
+    first, second = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2, 127.0.0.2"}
+    assert await statuses(client, 2, **first) == [401, 429]
+    assert await statuses(client, 2, **second) == [401, 429]
+
+
+async def test_who_fails_too_often_waits_and_who_does_not_fail_does_not(opened: Open) -> None:
+    client = await opened(failures_per_minute=2)
+    assert await statuses(client, 3, Authorization="Bearer guessed") == [401, 401, 429]
+    assert await statuses(client, 2, Authorization=f"Bearer {OPERATOR}") == [200, 200]
+    signed = {"webhook-signature": "v1,AAAA", "webhook-id": "m", "webhook-timestamp": "1"}
+    assert await statuses(client, 1, "/v1/events", method="POST", **signed) == [429]
+    assert await statuses(client, 1, **{"X-Forwarded-For": "192.0.2.9"}) == [401]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("192.0.2.1", ["198.51.100.1"], "192.0.2.1"),
+        ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["203.0.113.7, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+        ("10.0.0.1", ["203.0.113.7", "198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["spoofed"], "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.3"], "10.0.0.3"),
+        ("10.0.0.1", [], "10.0.0.1"),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_asks(peer: str, forwarded: list[str], expected: str) -> None:
+    from multidict import CIMultiDict
+
+    headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded])
+    request = make_mocked_request("GET", "/", headers=headers).clone(remote=peer)
+    assert address_of(request, [ip_network("10.0.0.0/8")]) == expected
