@@ -138,8 +138,10 @@ def told(error: Exception, request: web.Request) -> Problem:
 def _unproven(error: NotAuthenticated | TooMany, request: web.Request) -> Problem:
     if isinstance(error, TooMany):
         return Problem(429, _sentence(error), headers={"Retry-After": str(error.retry_after_s)})
+    failures = request.app.get(FAILURES)
     try:
-        request.app[FAILURES].note(request)
+        if failures is not None:
+            failures.note(request)
     except TooMany as many:
         return _unproven(many, request)
     return Problem(401, _sentence(error), headers={"WWW-Authenticate": "Bearer"})
