@@ -14,7 +14,7 @@ from aiohttp import web
 from relay.api.paging import Query, cursor, listed
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
-from relay.api.shapes import ActivityShape, CustomerShape
+from relay.api.transfer_shapes import ActivityShape, CustomerShape
 from relay.api.transfers import skipped, told
 from relay.auth import Caller
 from relay.model import TokenHolder

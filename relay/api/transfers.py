@@ -17,7 +17,7 @@ from relay.api.deliveries import shown as delivery_shown
 from relay.api.paging import Query, listed, page_of
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import (
+from relay.api.transfer_shapes import (
     RefusalShape,
     SkippedShape,
     TimelineShape,
