@@ -12,13 +12,11 @@ passed on to nobody.
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
 
 from relay.closed import (
     MOVES_TO,
@@ -37,51 +35,8 @@ from relay.closed import (
     Status,
     TokenHolder,
 )
+from relay.forms import EventId, Identifier, Locale, Mailbox, Text, Timestamp, day, web_link
 from relay.times import to_ns
-
-# --- field types ----------------------------------------------------------------------------------
-
-
-def _rfc3339(text: str) -> str:
-    try:
-        to_ns(text)
-    except ValueError as problem:
-        raise PydanticCustomError("time", str(problem)) from None
-    return text
-
-
-def _mailbox(text: str) -> str:
-    """One address, as a producer or partner gave it. Whether mail reaches it is found out by sending."""
-    if len(text) > 254 or not _ADDRESS.fullmatch(text):
-        raise PydanticCustomError("email", "give one e-mail address, such as aoi@fabrikam.example")
-    return text
-
-
-def _day(value: object) -> object:
-    """Only what is written as a date: left alone, pydantic also reads numbers and times as days."""
-    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
-        return value
-    raise PydanticCustomError("day", "give a date, such as 2026-12-01")
-
-
-def _web_link(text: str) -> str:
-    if not re.match(r"https?://[^\s/]", text, re.ASCII) or _CONTROL.search(text):
-        raise PydanticCustomError("url", "give an absolute https link")
-    return text
-
-
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\s]")
-_ADDRESS = re.compile(r"[^-\x00-\x20\x7f()<>\[\],;:\\\"@%!][^\x00-\x20\x7f()<>\[\],;:\\\"@%!]{0,63}@[^-.\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/][^\s\x00-\x20\x7f()<>\[\],;:\\\"@%!/]{0,252}")
-
-EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,128}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Timestamp = Annotated[
-    str, StringConstraints(max_length=40), AfterValidator(_rfc3339), Field(json_schema_extra={"format": "date-time"})
-]
-Mailbox = Annotated[str, AfterValidator(_mailbox), Field(json_schema_extra={"format": "email"})]
-Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
 
 
 class _Noun(BaseModel):
@@ -180,9 +135,9 @@ class Transfer(_Noun):
     replaces: Identifier | None = None
     items: tuple[Item, ...] | None = Field(default=None, max_length=2000, strict=False)
     acceptance_url: Annotated[
-        str, StringConstraints(max_length=2048), AfterValidator(_web_link)
+        str, StringConstraints(max_length=2048), AfterValidator(web_link)
     ] | None = None
-    effective_on: Annotated[date, Field(strict=False), BeforeValidator(_day)] | None = None
+    effective_on: Annotated[date, Field(strict=False), BeforeValidator(day)] | None = None
 
 
 class Event(_Noun):
@@ -257,7 +212,8 @@ class Endpoint(_Stored):
     """A URL that a partner registered, with its secrets, event types and state.
 
     `secrets` has the current one first. `headers` are sealed as one JSON object. `rate_limit` is
-    requests a minute.
+    requests a minute. `consent_origin` is who it agreed to hear from, where it was asked (`relay.consent`), and
+    `allowed_rate` the requests a minute that it allowed then.
     """
 
     id: str
@@ -273,6 +229,9 @@ class Endpoint(_Stored):
     format: Literal["standard"] = "standard"
     secrets: tuple[Secret, ...] = ()
     signing_key: Secret | None = None
+    previous_signing_keys: tuple[Secret, ...] = ()
+    consent_origin: str | None = None
+    allowed_rate: int | None = None
     state: EndpointState = EndpointState.ENABLED
     disabled_reason: str | None = None
     disabled_at_ms: int | None = None
