@@ -59,6 +59,7 @@ class Load:
         self._sent = 0
         self._open = connections
         self._done = asyncio.Event()
+        self.rate = 0.0
         self.codes: dict[int, int] = {}
         self.seconds: list[float] = []
 
@@ -91,7 +92,8 @@ _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class Sink(asyncio.Protocol):
-    """A receiver that answers 200 to whatever comes, and counts."""
+    """A receiver that answers 200 to whatever comes, and counts; on a path that begins with /hang it takes
+    a request and never answers."""
 
     count = 0
     target = 0
@@ -119,7 +121,10 @@ class Sink(asyncio.Protocol):
                 start = self._buffer.lower().find(b"webhook-id: ", 0, head) + 12
                 name = self._buffer[start : self._buffer.find(b"\r", start)].decode()
                 Sink.arrivals.setdefault(name, time.time())
+            hangs = self._buffer.startswith(b"POST /hang")
             self._buffer = self._buffer[head + 4 + length :]
+            if hangs:
+                return
             self._transport.write(_OK)
             Sink.count += 1
             if Sink.count == Sink.target:
