@@ -22,9 +22,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import structlog
 from aiohttp import hdrs, web
 
-from relay.errors import RelayError, SignatureError
+from relay.errors import RelayError, SignatureError, VaultError
 from relay.model import Producer, Scope, Secret, Token, TokenHolder
 from relay.signing import HmacKey, verify
 from relay.store.registry import Registry
@@ -37,6 +38,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID, _SECRET, _CHECKSUM = 12, 32, 6
 _PREFIX = {TokenHolder.OPERATOR: "rlo_", TokenHolder.PRODUCER: "rlr_", TokenHolder.PARTNER: "rlp_"}
 _FRESH_S = 0.5
+_log = structlog.get_logger("relay.auth")
 _MOST_CACHED = 10_000
 _USE_WRITTEN_MS = 60_000
 
@@ -227,9 +229,16 @@ class Authenticator:
         return {one.id: _Known(one, self._keys(one)) for one in await self._registry.list_producers()}
 
     def _keys(self, producer: Producer) -> list[tuple[HmacKey, Secret]]:
-        context = f"producer:{producer.id}:secret"
-        opened = [self._vault.open(secret.sealed, context=context) for secret in producer.secrets]
-        return [(HmacKey.parse(text.decode()), one) for text, one in zip(opened, producer.secrets, strict=True)]
+        found = []
+        for secret in producer.secrets:
+            try:
+                text = self._vault.open(secret.sealed, context=f"producer:{producer.id}:secret")
+            except VaultError as error:
+                # It proves nobody any more; the other producers' must.
+                _log.error("producer.sealed", producer=producer.id, detail=str(error))
+                continue
+            found.append((HmacKey.parse(text.decode()), secret))
+        return found
 
 
 AUTH: web.AppKey[Authenticator] = web.AppKey("auth", Authenticator)

@@ -322,11 +322,15 @@ def missing_secrets(config: Config) -> list[str]:
     missing = []
     if not config.secrets.operator_token:
         missing.append("RELAY_OPERATOR_TOKEN: set it to a random string of at least 32 characters")
-    if not config.secrets.keys:
-        missing.append(
-            "RELAY_SECRETS__KEYS: set it to a JSON list of 32-byte keys in base64 (`openssl rand -base64 32` makes one)"
-        )
-    return missing
+    return missing + missing_keys(config)
+
+
+def missing_keys(config: Config) -> list[str]:
+    """That there is no key to seal secrets with, if there is none."""
+    if config.secrets.keys:
+        return []
+    how = "set it to a JSON list of 32-byte keys in base64 (`openssl rand -base64 32` makes one)"
+    return [f"RELAY_SECRETS__KEYS: {how}"]
 
 
 def _paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> set[tuple[str, ...]]:

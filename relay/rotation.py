@@ -1,0 +1,136 @@
+"""How is everything that is sealed sealed again with the first key of the ring, while the relay runs?
+
+Each value is replaced only if it still is what was read, so that nothing written meanwhile is lost. It may be
+interrupted and done again; when a walk finds nothing more to do, the other keys can go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from relay.errors import VaultError
+from relay.model import Endpoint, Producer, Secret, TokenHolder
+from relay.store.client import Client
+from relay.store.registry import Registry
+from relay.store.sealed import Sealed, SealedValues
+from relay.vault import Vault
+
+_PAGE = 500
+_MOST_WALKS = 5
+
+
+@dataclass(slots=True)
+class Walk:
+    """What was seen: how many values of each kind are under the first key (`current`), were sealed again
+    (`again`), are under another (`old`, when nothing is changed), and which no key opens (`lost`, by
+    their context)."""
+
+    current: Counter[str] = field(default_factory=Counter)
+    again: Counter[str] = field(default_factory=Counter)
+    old: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+
+
+class Rotation:
+    """Walks over everything sealed. Raises `StoreError`."""
+
+    def __init__(self, client: Client, vault: Vault) -> None:
+        self._registry = Registry(client)
+        self._values = SealedValues(client)
+        self._vault = vault
+
+    async def rotate(self) -> Walk:
+        """Seal again until a walk finds nothing to do. What is returned are the sums, and the last walk's
+        `current` and `lost`."""
+        total = Walk()
+        for _ in range(_MOST_WALKS):
+            walk = await self.walk(change=True)
+            total.again += walk.again
+            total.current, total.lost = walk.current, walk.lost
+            if not walk.again:
+                break
+        return total
+
+    async def walk(self, *, change: bool) -> Walk:
+        """Once over everything; with `change`, what is not under the first key is sealed again."""
+        seen = Walk()
+        async for partner in self._partners():
+            for endpoint in await self._registry.list_endpoints(partner):
+                if self._look(seen, "endpoint", _of_endpoint(endpoint)) and change:
+                    await self._registry.change_endpoint(partner, endpoint.id, self._endpoint_again)
+        for producer in await self._registry.list_producers():
+            if self._look(seen, "producer", _of_producer(producer)) and change:
+                await self._registry.change_producer(producer.id, self._producer_again)
+        for values in (self._values.links(), self._values.messages()):
+            async for found in values:
+                await self._look_at(seen, found, change=change)
+        if change:
+            seen.again, seen.old = seen.old, Counter()
+        return seen
+
+    async def _partners(self) -> AsyncIterator[str]:
+        after = None
+        while True:
+            page = await self._registry.list_partners(after, _PAGE)
+            for partner in page.data:
+                yield partner.key
+            after = page.next
+            if after is None:
+                return
+
+    async def _look_at(self, seen: Walk, found: Sequence[Sealed], *, change: bool) -> None:
+        due = [one for one in found if self._look(seen, one.what, [(one.sealed, one.context)])]
+        if change and due:
+            await self._values.replace([(one, self._again(one.sealed, one.context)) for one in due])
+
+    def _look(self, seen: Walk, what: str, values: Sequence[tuple[str, str]]) -> bool:
+        """Whether one of these is to be sealed again and can be."""
+        due = False
+        for sealed, context in values:
+            try:
+                self._vault.open(sealed, context=context)
+            except VaultError:
+                seen.lost.append(context)
+                return False
+            due = due or not self._vault.is_current(sealed)
+        (seen.old if due else seen.current)[what] += 1
+        return due
+
+    def _again(self, sealed: str, context: str) -> str:
+        if self._vault.is_current(sealed):
+            return sealed
+        return self._vault.seal(self._vault.open(sealed, context=context), context=context)
+
+    def _secret_again(self, secret: Secret, context: str) -> Secret:
+        return secret.model_copy(update={"sealed": self._again(secret.sealed, context)})
+
+    def _endpoint_again(self, now: Endpoint) -> Endpoint:
+        context = f"endpoint:{now.id}:secret"
+        key, headers = now.signing_key, now.sealed_headers
+        return now.model_copy(
+            update={
+                "secrets": tuple(self._secret_again(one, context) for one in now.secrets),
+                "signing_key": None if key is None else self._secret_again(key, context),
+                "sealed_headers": None if headers is None else self._again(headers, f"endpoint:{now.id}:headers"),
+            }
+        )
+
+    def _producer_again(self, now: Producer) -> Producer:
+        context = f"producer:{now.id}:secret"
+        return now.model_copy(
+            update={"secrets": tuple(self._secret_again(one, context) for one in now.secrets)}
+        )
+
+
+def _of_endpoint(endpoint: Endpoint) -> list[tuple[str, str]]:
+    secrets = [*endpoint.secrets, *([endpoint.signing_key] if endpoint.signing_key is not None else [])]
+    found = [(one.sealed, f"endpoint:{endpoint.id}:secret") for one in secrets]
+    if endpoint.sealed_headers is not None:
+        found.append((endpoint.sealed_headers, f"endpoint:{endpoint.id}:headers"))
+    return found
+
+
+def _of_producer(producer: Producer) -> list[tuple[str, str]]:
+    return [(one.sealed, f"{TokenHolder.PRODUCER}:{producer.id}:secret") for one in producer.secrets]

@@ -1,0 +1,87 @@
+"""Where, besides the registrations, is something sealed, and how is it replaced where it is?
+
+The acceptance link of a transfer (`{t:<transfer>}`, field `link`) and the message of a delivery that waits to
+be tried again (`{r:<recipient>}:d:<delivery>`, field `x`). Found by a walk over all keys: no index would name
+those that were written a moment ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from relay.store.client import Client, Op, Script, translating
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed value, with the context it is bound to and the place it is in."""
+
+    what: str
+    context: str
+    sealed: str
+    tag: str
+    rest: str
+    field: str
+
+
+class SealedValues:
+    """Finds and replaces. Raises `StoreError`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._swap = Script.read("swap")
+
+    async def links(self) -> AsyncIterator[list[Sealed]]:
+        """The acceptance links of all transfers, a few hundred at a time."""
+        async for keys in self._scan("t:*", ""):
+            tags = [_tag(key) for key in keys if key.endswith("}")]
+            found = await self._read([(tag, "", "link") for tag in tags])
+            yield [
+                Sealed("link", f"transfer:{tag[2:]}:link", sealed, tag, "", "link")
+                for tag, sealed in zip(tags, found, strict=True)
+                if sealed is not None
+            ]
+
+    async def messages(self) -> AsyncIterator[list[Sealed]]:
+        """The messages that wait, a few hundred at a time."""
+        async for keys in self._scan("r:*", ":d:*"):
+            places = [(_tag(key), key.rpartition("}:")[2]) for key in keys]
+            found = await self._read([(tag, rest, "x") for tag, rest in places])
+            yield [
+                Sealed("message", f"delivery:{rest[2:]}:message", sealed, tag, rest, "x")
+                for (tag, rest), sealed in zip(places, found, strict=True)
+                if sealed is not None
+            ]
+
+    async def replace(self, pairs: Sequence[tuple[Sealed, str]]) -> int:
+        """Put each new value in the place of the one that was found; how many were. One that somebody
+        changed or removed meanwhile is left as it is now."""
+        ops: list[Op] = [(old.tag, old.rest, old.field, old.sealed, new) for old, new in pairs]
+        return sum(reply == 1 for reply in await self._client.run(self._swap, ops))
+
+    async def _scan(self, tag: str, rest: str) -> AsyncIterator[list[str]]:
+        cursor = 0
+        while True:
+            pattern = f"{self._client.prefix}:{{{tag}}}{rest}"
+            cursor, keys = await self._client.plain.scan(cursor, match=pattern, count=_CHUNK)
+            if keys:
+                yield [key.decode() for key in keys]
+            if not cursor:
+                return
+
+    async def _read(self, places: Sequence[tuple[str, str, str]]) -> list[str | None]:
+        with translating():
+            async with self._client.redis.pipeline(transaction=False) as pipe:
+                for tag, rest, field in places:
+                    pipe.hget(self._client.key(tag, rest), field)
+                return [None if raw is None else raw.decode() for raw in await pipe.execute()]
+
+
+def _tag(key: str) -> str:
+    # A transfer's id may have braces itself: the tag ends at the last one that can end it.
+    start = key.index("{") + 1
+    end = key.rindex("}:d:") if "}:d:" in key else key.rindex("}")
+    return key[start:end]
