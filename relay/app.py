@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
@@ -39,6 +40,7 @@ _LOOK_AGAIN_S = 1.0
 _PRESSURE: web.AppKey[Pressure] = web.AppKey("pressure", Pressure)
 _SAY_AGAIN_S = 0.2
 _CLOSING_S = 5.0
+_SOCKETS = 65_536
 
 
 def serve(config: Config, *, unsafe_durability: bool = False) -> int:
@@ -102,6 +104,7 @@ async def _main(
     unsafe_durability: bool,
     run: Callable[[Services, asyncio.Event], Coroutine[Any, Any, None]],
 ) -> int:
+    _may_open_many()
     # What was imported stays for good; collecting over it each few hundred requests cost a tenth of them.
     gc.collect()
     gc.freeze()
@@ -120,6 +123,15 @@ async def _main(
     async with open_services(config, log) as services:
         await run(services, stop)
     return 0
+
+
+def _may_open_many() -> None:
+    """As many sockets as the system lets this user have: the usual first limit of 1,024 is less than a worker
+    has out."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _SOCKETS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _until_reachable(config: Config, stop: asyncio.Event, log: FilteringBoundLogger) -> bool:

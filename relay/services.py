@@ -102,7 +102,7 @@ async def open_services(
             connect_timeout_s=worker.connect_timeout_seconds,
             total_timeout_s=worker.request_timeout_seconds,
             keepalive_s=worker.keepalive_seconds,
-            limit=worker.in_flight + 50,
+            limit=0,  # the engine bounds what is out: in_flight, and one for each recipient
             tls=tls_of(config),
             proxy=config.egress.proxy,
         )

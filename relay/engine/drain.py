@@ -59,6 +59,7 @@ class Drain:
         self._ready: deque[Parcel] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
+        self._out = 0
         self._wake = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
         self._rate: int | None = None
@@ -192,7 +193,13 @@ class Drain:
 
     async def _send(self, parcel: Parcel) -> None:
         tools = self._tools
-        async with tools.gate:
+        # Every recipient may have one out, whatever the others do: those that hang fill the gate, and what
+        # goes well would wait behind them for their deadline.
+        gated = self._out > 0
+        self._out += 1
+        if gated:
+            await tools.gate.acquire()
+        try:
             now = tools.clock()
             try:
                 attempt = await tools.sender.send(parcel, now)
@@ -202,6 +209,10 @@ class Drain:
                 tools.recorder.failed(parcel.taken.delivery)
                 attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
                 attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
+        finally:
+            self._out -= 1
+            if gated:
+                tools.gate.release()
         self._busy -= 1
         self._conclude(parcel.taken, attempt)
         self._notice()
