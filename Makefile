@@ -5,7 +5,7 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check lint fix types bench preview lock
+.PHONY: help setup run test fuzz check lint fix types bench chaos preview lock
 
 help: ## list these
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ types: setup ## mypy, strict
 
 bench: setup ## how fast: the bare server, the bare client and the relay, with their ratios
 	$(BIN)/python -m bench
+
+chaos: setup ## 200 rounds of killing everything under load: what was lost? (ARGS="--seed 5 --rounds 20")
+	$(BIN)/python -m chaos $(ARGS)
 
 preview: setup ## every e-mail in every language, into ./preview
 	$(BIN)/relay preview preview
