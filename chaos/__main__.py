@@ -52,7 +52,8 @@ def _progress(console: Console, result: Result, storm: Storm) -> None:
     console.print(
         f"{result.seconds:6.1f} s  round {result.rounds:3}/{storm.rounds}"
         f"  acknowledged {tally.acknowledged:6}  delivered {tally.delivered_count:6} of {tally.owed_count:6}"
-        f"  duplicates {tally.duplicates:4}  out of order {tally.out_of_order}"
+        f"  duplicates {tally.duplicates:4}  out of order {tally.out_of_order}",
+        soft_wrap=True,
     )
 
 

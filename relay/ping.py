@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from relay.auth import random_text
-from relay.errors import VaultError
+from relay.errors import SignatureError, VaultError
 from relay.model import PING, Attempt, Endpoint, Outcome
 from relay.services import Services
 from relay.signing import Ed25519Key, HmacKey, Key
@@ -32,8 +32,8 @@ async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Ping:
     body = orjson.dumps({"type": PING, "timestamp": format_ms(now_ms), "data": {"endpoint": endpoint.id}})
     try:
         keys, headers = _opened(services.vault, endpoint, now_ms)
-    except VaultError:
-        why = "The endpoint's secret cannot be opened; rotate it."
+    except (VaultError, SignatureError, ValueError):
+        why = "The endpoint's secret cannot be used; rotate it."
         unsent = Attempt(number=1, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
         return Ping(unsent, body)
     attempt = await services.sender.attempt(

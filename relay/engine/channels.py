@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from relay.errors import MessageError, VaultError
+from relay.errors import MessageError, SignatureError, VaultError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.model import Attempt, Channel, Endpoint, Outcome
@@ -78,8 +78,9 @@ class WebhookChannel:
         endpoint = parcel.registered.endpoints[parcel.taken.delivery.recipient.id]
         try:
             opened = self._open(endpoint)
-        except VaultError:
-            return unsendable(parcel.number, now_ms, "The endpoint's secret cannot be opened; rotate it.")
+        except (VaultError, SignatureError, ValueError):
+            # Not opened, or opened and of no use: neither gets better by waiting.
+            return unsendable(parcel.number, now_ms, "The endpoint's secret cannot be used; rotate it.")
         return await self._sender.attempt(
             number=parcel.number,
             url=endpoint.url,

@@ -64,6 +64,7 @@ class Drain:
         self._lingering: asyncio.TimerHandle | None = None
         self._rate: int | None = None
         self._hold_until_ms: int | None = None
+        self._lease_until_ms = 0
         self._hold = False
         self._answered: list[tuple[Taken, Attempt]] = []
         self.stopping = False
@@ -101,10 +102,11 @@ class Drain:
         busy = self._busy
         want = 0 if self.stopping or self._hold else _AHEAD * tools.window - busy
         hold, self._hold_until_ms = self._hold_until_ms, None
-        return await tools.store.queues.advance(
+        now = tools.clock()
+        step = await tools.store.queues.advance(
             self._recipient,
             token=self._token,
-            now_ms=tools.clock(),
+            now_ms=now,
             lease_ms=tools.lease_ms,
             want=want,
             in_flight=busy,
@@ -112,6 +114,8 @@ class Drain:
             hold_until_ms=hold,
             results=results,
         )
+        self._lease_until_ms = now + tools.lease_ms
+        return step
 
     async def _start(self, taken: list[Taken]) -> None:
         """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
@@ -201,6 +205,11 @@ class Drain:
             await tools.gate.acquire()
         try:
             now = tools.clock()
+            if now > self._lease_until_ms:
+                # This process froze, or the database is away: somebody else may be sending these by now.
+                self._ready.appendleft(parcel)
+                self._return_ready()
+                return
             try:
                 attempt = await tools.sender.send(parcel, now)
             except Exception:

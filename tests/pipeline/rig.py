@@ -80,7 +80,8 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for process in self.processes.values():
+            for name, process in self.processes.items():
+                self.thaw(name)
                 process.terminate()
             for name in list(self.processes):
                 await self._ended(name)
@@ -161,6 +162,14 @@ class Rig:
                 os.kill(self.valkey.pid, signal.SIGKILL)
             else:
                 self.processes[name].kill()
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: it holds what it holds and does nothing, until `thaw`."""
+        self.processes[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT."""
+        self.processes[name].send_signal(signal.SIGCONT)
 
     def bring_back(self, *names: str) -> None:
         """Starts again what was killed, as a supervisor does."""
