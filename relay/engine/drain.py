@@ -122,12 +122,14 @@ class Drain:
         if not taken:
             return
         partners = {t.delivery.recipient.partner for t in taken} - {None}
-        registered, bodies = await asyncio.gather(
-            self._tools.registrations.fresh(p for p in partners if p is not None),
-            self._tools.store.transfers.bodies(
-                [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
-            ),
+        asked = self._tools.store.transfers.asked_bodies(
+            [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
         )
+        try:
+            registered = await self._tools.registrations.fresh(p for p in partners if p is not None)
+            bodies = await asked
+        finally:
+            asked.cancel()
         loop = asyncio.get_running_loop()
         for one, (body, link) in zip(taken, bodies, strict=True):
             known = registered.get(one.delivery.recipient.partner or "", Registered(None, {}))
@@ -137,7 +139,8 @@ class Drain:
                 attempt = unsendable(one.attempts + 1, self._tools.clock(), "Its body is no longer kept.")
                 self._conclude(one, attempt)
                 continue
-            self._ready.append(Parcel(one, body, link, known, one.attempts + 1, self._keeper(one)))
+            sealed = None if link is None else link.decode()
+            self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
             self._busy += 1
         for _ in range(min(len(self._ready), self._tools.window - len(self._tasks))):
             task = loop.create_task(self._send_all())

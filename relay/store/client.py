@@ -257,6 +257,10 @@ class GroupCommit:
 
     async def many(self, ops: Sequence[Op]) -> list[Any]:
         """The replies to several operations, which stay together."""
+        return await self.asked(ops)
+
+    def asked(self, ops: Sequence[Op]) -> asyncio.Future[list[Any]]:
+        """The same, for who has something else to do meanwhile; cancel it when it is not wanted any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((ops, future))
@@ -265,7 +269,7 @@ class GroupCommit:
             task = loop.create_task(self._flush())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
+        return future
 
     async def _flush(self) -> None:
         try:

@@ -8,6 +8,7 @@ inbox of sequences that nobody has planned yet. An event id is claimed under `e:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -175,15 +176,14 @@ class Transfers:
         """Keep what a message of the relay's own shows, where a transfer's bodies are kept."""
         await self._client.ask("HSET", self._client.key(f"t:{key}"), f"b:{sequence}:{audience.value}", body)
 
-    async def bodies(
+    def asked_bodies(
         self, wanted: Sequence[tuple[str, int, Audience]]
-    ) -> list[tuple[bytes | None, str | None]]:
+    ) -> asyncio.Future[list[tuple[bytes | None, bytes | None]]]:
         """The same for several (transfer key, sequence, audience), each with the transfer's sealed
-        acceptance link while it has one."""
-        replies = await self._fields.many(
-            [(f"t:{key}", f"b:{sequence}:{audience.value}", "link") for key, sequence, audience in wanted]
+        acceptance link while it has one; asked at once, awaited when wanted."""
+        return self._fields.asked(
+            [(f"t:{key}", f"b:{sequence}:{audience}", "link") for key, sequence, audience in wanted]
         )
-        return [(body, None if link is None else link.decode()) for body, link in replies]
 
     async def held(self, keys: Sequence[str]) -> list[Held | None]:
         """The standings of several transfers."""

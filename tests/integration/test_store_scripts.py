@@ -124,7 +124,8 @@ async def test_without_a_joint_slot_the_id_is_claimed_first(client: Client) -> N
 
 async def test_the_link_is_kept_until_it_is_erased(transfers: Transfers) -> None:
     async def link() -> str | None:
-        return (await transfers.bodies([("t1", 1, Audience.TARGET)]))[0][1]
+        link = (await transfers.asked_bodies([("t1", 1, Audience.TARGET)]))[0][1]
+        return None if link is None else link.decode()
 
     await transfers.accept(acceptance("e1", link="sealed"))
     assert await link() == "sealed"
