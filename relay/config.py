@@ -145,6 +145,7 @@ class Limits(_Section):
     requests_per_second: Annotated[float, Field(ge=0)]
     address_requests_per_second: Annotated[float, Field(ge=0)]
     failures_per_minute: Annotated[float, Field(ge=0)]
+    checks_per_minute: Annotated[float, Field(ge=0)]
 
 
 class DeadlinesSection(_Section):

@@ -90,10 +90,10 @@ def open_session(
     in its chain. `proxy` is `http://user:pass@host:port` or `https://…`, or "" for none.
     """
     gate = _Gate(policy, URL(proxy) if proxy else None)
-    connector = _GuardedConnector(
+    connector = GuardedConnector(
         guard=GuardResolver(gate, lookup),
-        socket_factory=gate.open_socket,
-        ssl=tls if tls is not None else tls_context(),
+        gate=gate,
+        tls=tls if tls is not None else tls_context(),
         ttl_dns_cache=DNS_CACHE_S,
         dns_cache_max_size=DNS_CACHE_NAMES,
         keepalive_timeout=keepalive_s,
@@ -150,6 +150,11 @@ class _Gate:
         self._proxy_at: set[tuple[str, int]] = set()
         if proxy is not None:
             self._proxy_at.add((proxy.host or "", proxy.port or 0))
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether there is a proxy."""
+        return self._proxy is not None
 
     def resolved(self, host: str, port: int, sockaddr: tuple[Any, ...]) -> None:
         """Judges one address that a name was found to have; raises BlockedAddress."""
@@ -219,13 +224,49 @@ class GuardResolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _GuardedConnector(TCPConnector):
-    """Owns its resolver: aiohttp closes only one that it made itself."""
+class GuardedConnector(TCPConnector):
+    """The session's connections, and `dial` for one that speaks no HTTP, by the same guard. `tls` is what the
+    session verifies servers with. Owns its resolver: aiohttp closes only one that it made itself."""
 
-    def __init__(self, *, guard: GuardResolver, **options: Any) -> None:
-        super().__init__(resolver=guard, **options)
+    def __init__(self, *, guard: GuardResolver, gate: _Gate, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(resolver=guard, socket_factory=gate.open_socket, ssl=tls, **options)
         self._guard = guard
+        self._gate = gate
+        self.tls = tls
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether everything goes to a forward proxy: then nothing else can be dialled."""
+        return self._gate.is_proxied
+
+    async def addresses(self, host: str, port: int) -> list[AddrInfoType]:
+        """Where `host`, a name or a literal address, is to be dialled. OSError (BlockedAddress among them)
+        when it has no address or one that may not be."""
+        if classify(host, Policy()) is not Verdict.NOT_AN_ADDRESS:
+            return [(info[0], info[1], info[2], "", info[4]) for info in _numeric(host, port)]
+        found = await self._guard.resolve(host, port)
+        return [
+            (one["family"], socket.SOCK_STREAM, one["proto"], "", info[4])
+            for one in found
+            for info in _numeric(one["host"], port)
+        ]
+
+    async def dial(self, address: AddrInfoType) -> socket.socket:
+        """A connected socket, which is the caller's to close. OSError (BlockedAddress among them)."""
+        opened = self._gate.open_socket(address)
+        try:
+            opened.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(opened, address[4])
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         await super().close(abort_ssl=abort_ssl)
         await self._guard.close()
+
+
+def _numeric(address: str, port: int) -> list[tuple[Any, ...]]:
+    """A literal address as the kernel wants it; looks nothing up."""
+    return list(socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))

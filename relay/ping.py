@@ -6,6 +6,7 @@ keys and carries the headers that the endpoint's deliveries would.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import orjson
@@ -27,8 +28,9 @@ class Ping:
     body: bytes
 
 
-async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Ping:
-    """One attempt; the endpoint need not be stored, nor enabled."""
+async def ping(services: Services, endpoint: Endpoint, now_ms: int, *, forged: bool = False) -> Ping:
+    """One attempt; the endpoint need not be stored, nor enabled. `forged` signs it with a secret that nobody
+    has: who takes it does not verify."""
     body = orjson.dumps({"type": PING, "timestamp": format_ms(now_ms), "data": {"endpoint": endpoint.id}})
     try:
         keys, headers = _opened(services.vault, endpoint, now_ms)
@@ -41,9 +43,10 @@ async def ping(services: Services, endpoint: Endpoint, now_ms: int) -> Ping:
         url=endpoint.url,
         message_id=f"ping-{random_text(20)}",
         body=body,
-        keys=keys,
+        keys=[HmacKey(os.urandom(32))] if forged else keys,
         headers=headers,
         now_ms=now_ms,
+        origin=endpoint.consent_origin,
     )
     return Ping(attempt, body)
 

@@ -38,6 +38,7 @@ _CONTENT_TYPE, _USER_AGENT, _ACCEPT_ENCODING = (
     istr("user-agent"),
     istr("accept-encoding"),
 )
+_ORIGIN = istr("webhook-request-origin")
 _ID, _TIMESTAMP, _SIGNATURE = istr(ID_HEADER), istr(TIMESTAMP_HEADER), istr(SIGNATURE_HEADER)
 
 
@@ -46,12 +47,13 @@ class WebhookSender:
 
     `policy` is the one the session was opened with: the URL is judged again before every sending, cheaply,
     because what was registered under an older configuration may not be allowed any more. `timeout_s` is
-    the whole attempt. The user agent is `transfer-relay/<version>`.
+    the whole attempt. The user agent is `transfer-relay/<version>`. `target` is a URL as it is called, or the
+    sentences that speak against it.
     """
 
     def __init__(self, session: ClientSession, *, policy: Policy, timeout_s: float, user_agent: str) -> None:
-        self._session = session
-        self._timeout_s = timeout_s
+        self.session = self._session = session
+        self.timeout_s = self._timeout_s = timeout_s
         self._user_agent = user_agent
         # The deadline is the attempt's own; aiohttp's would start a second timer and end at the headers.
         self._timeouts = ClientTimeout(total=None, sock_connect=session.timeout.sock_connect)
@@ -61,7 +63,7 @@ class WebhookSender:
             problems = check_url(url, policy)
             return " ".join(problem.detail for problem in problems) if problems else normalise(url, policy)
 
-        self._target = target
+        self.target = self._target = target
 
     async def attempt(
         self,
@@ -73,8 +75,10 @@ class WebhookSender:
         keys: Sequence[Key],
         headers: Mapping[str, str],
         now_ms: int,
+        origin: str | None = None,
     ) -> Attempt:
         """One POST of `body` to `url`, signed by all of `keys` at `now_ms`, with the endpoint's `headers`.
+        `origin` is who the endpoint consented to hear from, where it was asked (`relay.consent`).
 
         A kept-alive connection that turns out dead before any answer is replaced once, at once, with the
         same bytes (`second_try`). What cannot be signed or sent ends as UNSENDABLE or BLOCKED.
@@ -87,7 +91,7 @@ class WebhookSender:
             signature = sign(message_id, timestamp_s, body, keys)
         except SignatureError as problem:
             return _unsent(number, now_ms, Outcome.UNSENDABLE, f"The message could not be signed: {problem}.")
-        sent = shown = self._headers(message_id, timestamp_s, signature)
+        sent = shown = self._headers(message_id, timestamp_s, signature, origin)
         if headers:
             unfit = next((why for each in headers.items() if (why := allowed_header(*each)) is not None), None)
             if unfit is not None:
@@ -154,8 +158,10 @@ class WebhookSender:
             second_try=second_try,
         )
 
-    def _headers(self, message_id: str, timestamp_s: int, signature: str) -> dict[str, str]:
-        return {
+    def _headers(
+        self, message_id: str, timestamp_s: int, signature: str, origin: str | None
+    ) -> dict[str, str]:
+        headers: dict[str, str] = {
             _CONTENT_TYPE: "application/json",
             _USER_AGENT: self._user_agent,
             _ACCEPT_ENCODING: "identity",
@@ -163,6 +169,9 @@ class WebhookSender:
             _TIMESTAMP: str(timestamp_s),
             _SIGNATURE: signature,
         }
+        if origin is not None:
+            headers[_ORIGIN] = origin
+        return headers
 
     async def _post(self, target: URL, body: bytes, headers: Mapping[str, str]) -> ClientResponse:
         return await self._session.post(

@@ -1,4 +1,4 @@
-"""How is one attempt shown, and how is its failure said in a sentence?
+"""How is one attempt shown?
 
 A partner chooses what the relay dials, so what it is told of an address that was not reached is the
 outcome alone: times and details would let it map the network the relay stands in.
@@ -25,7 +25,7 @@ def shown(
     body: str | None = None,
 ) -> AttemptShape:
     """An attempt as the API shows it. `body` and `url` are what was sent, and where to."""
-    quiet = not for_operator and _reached_nobody(attempt)
+    quiet = not for_operator and reached_nobody(attempt)
     return AttemptShape(
         number=attempt.number,
         at=format_ms(attempt.at_ms),
@@ -49,11 +49,6 @@ def shown(
     )
 
 
-def why_failed(attempt: Attempt) -> str:
-    """What happened and what to do, for the endpoint's owner; it says no more than the owner may know."""
-    return advise(attempt, quiet=_reached_nobody(attempt)) or ""
-
-
 def _signed(headers: Mapping[str, str], body: str) -> str | None:
     """What was signed, if anything was."""
     if ID_HEADER not in headers or TIMESTAMP_HEADER not in headers:
@@ -61,7 +56,8 @@ def _signed(headers: Mapping[str, str], body: str) -> str | None:
     return f"{headers[ID_HEADER]}.{headers[TIMESTAMP_HEADER]}.{body}"
 
 
-def _reached_nobody(attempt: Attempt) -> bool:
+def reached_nobody(attempt: Attempt) -> bool:
+    """Whether nobody was there, as far as is known."""
     if attempt.outcome in _SAYS_NOTHING_MORE:
         return True
     # Whether it was the connection or the answer that did not come is not told by the outcome.

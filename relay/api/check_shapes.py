@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.api.shapes import Shape
+from relay.api.shapes import AttemptShape, FindingShape, Shape
 from relay.mistakes import Mistake
 
 
@@ -23,3 +23,12 @@ class VerifyHelpShape(Shape):
     signed: str
     delivery: str | None
     attempt: int | None
+
+
+class PreflightShape(Shape):
+    """Whether an endpoint would take what is sent to it: `ok` when nothing found is a problem. `attempt` is the
+    signed ping, null when it did not come to that."""
+
+    ok: bool
+    findings: list[FindingShape]
+    attempt: AttemptShape | None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
 
 from relay import recovery
-from relay.api import attempts
+from relay.api import attempts, ownership
 from relay.api.bodies import Body, read_body
+from relay.api.check_shapes import PreflightShape
 from relay.api.endpoints import existing, with_health
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
@@ -21,6 +23,12 @@ from relay.times import format_ms, to_ns
 
 class NoBody(Body):
     """Nothing is asked."""
+
+
+class PreflightBody(Body):
+    """With `forgery` a second ping is sent, whose signature is false: a receiver that verifies refuses it."""
+
+    forgery: bool = False
 
 
 class ReplayBody(Body):
@@ -35,10 +43,33 @@ async def test(call: Call) -> web.Response:
     """Send `relay.ping` now, and answer with the attempt, whatever came of it."""
     await read_body(call.request, NoBody)
     endpoint = await existing(call)
+    ownership.allow(call)
+    began = asyncio.get_running_loop().time()
     made = await recovery.ping(call.services, endpoint, call.now_ms)
+    if attempts.reached_nobody(made.attempt):
+        await ownership.unhurried(call, began)
     return answer(
         attempts.shown(
             made.attempt, for_operator=call.caller.is_operator, url=endpoint.url, body=made.body.decode()
+        )
+    )
+
+
+async def preflight(call: Call) -> web.Response:
+    """Look where the endpoint's URL leads, and ping it."""
+    body = await read_body(call.request, PreflightBody)
+    endpoint = await existing(call)
+    report = await ownership.check(call, endpoint, forgery=body.forgery)
+    ping = report.ping
+    return answer(
+        PreflightShape(
+            ok=not report.problems,
+            findings=ownership.shown(report),
+            attempt=None
+            if ping is None
+            else attempts.shown(
+                ping.attempt, for_operator=call.caller.is_operator, url=endpoint.url, body=ping.body.decode()
+            ),
         )
     )
 

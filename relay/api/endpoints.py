@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from relay import recovery
-from relay.api.attempts import why_failed
+from relay.api import ownership
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
 from relay.api.partners import existing as existing_partner
@@ -23,6 +23,7 @@ from relay.api.route import Call, answer
 from relay.api.shapes import EndpointShape, NewEndpointShape
 from relay.auth import random_text
 from relay.egress import check_url
+from relay.errors import SignatureError
 from relay.model import (
     Endpoint,
     EndpointFilter,
@@ -30,12 +31,11 @@ from relay.model import (
     EventType,
     Identifier,
     Kind,
-    Outcome,
     ProductType,
     Secret,
 )
 from relay.services import Services, policy_of
-from relay.signing import new_secret, new_signing_key
+from relay.signing import HmacKey, new_secret, new_signing_key
 from relay.times import format_ms
 from relay.webhook import allowed_header
 
@@ -59,8 +59,10 @@ class FilterBody(Body):
 
 
 class EndpointBody(Body):
-    """A new endpoint. `event_types` absent: all. `rate_limit` is requests a minute. `asymmetric`: sign
-    with an Ed25519 key (`v1a`) too, whose public half is answered."""
+    """A new endpoint. `event_types` absent: all. `rate_limit` is requests a minute. `secret`: a `whsec_…` of your
+    own. `asymmetric`: sign with an Ed25519 key (`v1a`) too, whose public half is answered. `verify`: store it only
+    if a pre-flight with a signed ping finds no problem. `handshake`: store it only if it consents, as CloudEvents
+    has it (`OPTIONS`); what it allows is then its rate limit."""
 
     url: Url
     event_types: Types | None = None
@@ -70,13 +72,15 @@ class EndpointBody(Body):
     headers: Headers | None = None
     rate_limit: Rate | None = None
     format: Literal["standard"] = "standard"
+    secret: Annotated[str, StringConstraints(max_length=128)] | None = None
     asymmetric: bool = False
     verify: bool = False
+    handshake: bool = False
 
 
 class EndpointChange(Body):
     """What is to change; what is absent stays, and null goes back to the default. While `state` is
-    `disabled` nothing is sent and nothing is lost."""
+    `disabled` nothing is sent and nothing is lost. An endpoint that consented is asked again for a new URL."""
 
     url: Url | None = None
     event_types: Types | None = None
@@ -85,6 +89,7 @@ class EndpointChange(Body):
     ordering: Literal["transfer", "none"] | None = None
     headers: Headers | None = None
     rate_limit: Rate | None = None
+    handshake: bool | None = None
     format: Literal["standard"] | None = None
     state: EndpointState | None = None
 
@@ -95,7 +100,7 @@ async def create(call: Call) -> web.Response:
     services, now_ms = call.services, call.now_ms
     _check(services, body)
     partner = await existing_partner(call)
-    id_, secret = f"ep_{random_text(20)}", new_secret()
+    id_, secret = f"ep_{random_text(20)}", body.secret or new_secret()
     private_half: Secret | None = None
     public: str | None = None
     if body.asymmetric:
@@ -117,14 +122,17 @@ async def create(call: Call) -> web.Response:
         updated_at_ms=now_ms,
         **_sealed_headers(services, id_, body.headers),
     )
-    if body.verify:
-        attempt = (await recovery.ping(services, endpoint, now_ms)).attempt
-        if attempt.outcome is not Outcome.ACCEPTED:
-            why = f"The endpoint did not take a signed ping, so nothing is stored. {why_failed(attempt)}"
-            raise invalid([Fault("/url", why)])
+    if body.handshake or body.verify:
+        await ownership.room_for_one_more(call)
+    if body.handshake:
+        endpoint = endpoint.model_copy(update=await ownership.agreed(call, endpoint))
+    report = await ownership.require(call, endpoint) if body.verify else None
     await services.store.registry.create_endpoint(endpoint, most=services.config.limits.endpoints_per_partner)
     await recovery.registered(services, partner.key)
-    return answer(NewEndpointShape(**shown(endpoint).model_dump(), secret=secret, public_key=public), 201)
+    made = {**shown(endpoint).model_dump(), "secret": secret, "public_key": public}
+    if report is not None:
+        made["findings"] = ownership.shown(report)
+    return answer(NewEndpointShape(**made).model_dump(mode="json", exclude_unset=True), 201)
 
 
 async def list_(call: Call) -> web.Response:
@@ -150,6 +158,7 @@ async def change(call: Call) -> web.Response:
     _check(call.services, body)
     services, now_ms = call.services, call.now_ms
     given = body.model_fields_set
+    consented = await _consented(call, body)
 
     def apply(now: Endpoint) -> Endpoint:
         update: dict[str, Any] = {"updated_at_ms": now_ms}
@@ -167,7 +176,7 @@ async def change(call: Call) -> web.Response:
             update |= _sealed_headers(services, now.id, body.headers)
         if body.url is not None:
             update["url"] = body.url
-        return now.model_copy(update=update)
+        return now.model_copy(update=update | consented)
 
     changed = await services.store.registry.change_endpoint(call.partner, call.part("endpoint"), apply)
     if changed is None:
@@ -179,6 +188,20 @@ async def change(call: Call) -> web.Response:
             await recovery.disable(services, changed, "requested", now_ms)
         changed = await existing(call)
     return answer(await with_health(services, changed))
+
+
+async def _consented(call: Call, body: EndpointChange) -> dict[str, Any]:
+    """What changes because the endpoint is asked, or is not to be asked any more; 422 when it refuses."""
+    if not body.model_fields_set & {"url", "rate_limit", "handshake"}:
+        return {}
+    now = await existing(call)
+    wanted = now.consent_origin is not None if body.handshake is None else body.handshake
+    if not wanted:
+        return {"consent_origin": None, "allowed_rate": None}
+    rate = body.rate_limit if "rate_limit" in body.model_fields_set else now.rate_limit
+    url = body.url or now.url
+    becomes = now.model_copy(update={"url": url, "rate_limit": rate})
+    return await ownership.agreed(call, becomes, changed=url != now.url)
 
 
 async def delete(call: Call) -> web.Response:
@@ -214,6 +237,8 @@ def shown(endpoint: Endpoint, *, failing_since_ms: int | None = None) -> Endpoin
         ordering=endpoint.ordering,
         headers=list(endpoint.header_names),
         rate_limit=endpoint.rate_limit,
+        handshake=endpoint.consent_origin is not None,
+        allowed_rate=endpoint.allowed_rate,
         format=endpoint.format,
         state=endpoint.state,
         disabled_reason=endpoint.disabled_reason,
@@ -242,6 +267,11 @@ def _check(services: Services, body: EndpointBody | EndpointChange) -> None:
         faults += [Fault("/url", problem.detail) for problem in check_url(body.url, policy)]
     elif "url" in body.model_fields_set:
         faults.append(Fault("/url", "an endpoint needs a URL"))
+    if isinstance(body, EndpointBody) and body.secret is not None:
+        try:
+            HmacKey.parse(body.secret)
+        except SignatureError as error:
+            faults.append(Fault("/secret", f"{error}; leave it out, and one is made"))
     known = ", ".join(EventType)
     for place, name in enumerate(body.event_types or ()):
         if name not in _KNOWN_TYPES:

@@ -35,6 +35,7 @@ from relay.api import (
     verify_help,
 )
 from relay.api.limiting import add_limits
+from relay.api.ownership import CHECKS, limit_of
 from relay.api.problems import problems
 from relay.api.route import Access, Answer, Param, Route, guarded
 from relay.auth import AUTH, Authenticator
@@ -130,8 +131,9 @@ ROUTES: tuple[Route, ...] = (
           "Register an endpoint", endpoints.create,
           (Answer(201, "The endpoint, with its secret.", shapes.NewEndpointShape),),
           body=endpoints.EndpointBody, refuses=(409,),
-          about="Checks the URL. Sends nothing, unless `verify` is true: then a signed ping must be "
-                "answered 2xx, or nothing is stored."),
+          about="Checks the URL. Sends nothing, unless `verify` is true: then name, connection and certificate "
+                "are looked at and a signed ping must be answered 2xx, or nothing is stored; or `handshake` is: "
+                "then the endpoint is asked for its consent (CloudEvents, `OPTIONS`), or nothing is stored."),
     Route("GET", _PARTNER + "/endpoints", "listEndpoints", "Endpoints", _P,
           "List endpoints", endpoints.list_,
           (Answer(200, "A page of endpoints.", shapes.EndpointShape, many=True),), query=_PAGE),
@@ -152,6 +154,10 @@ ROUTES: tuple[Route, ...] = (
           "Send `relay.ping` now", endpoint_actions.test,
           (Answer(200, "The attempt, whatever came of it.", shapes.AttemptShape),),
           body=endpoint_actions.NoBody),
+    Route("POST", _ENDPOINT + "/preflight", "checkEndpoint", "Endpoints", _P,
+          "Look at name, connection and certificate, and send a signed ping", endpoint_actions.preflight,
+          (Answer(200, "What is good, doubtful or wrong, a sentence each.", check_shapes.PreflightShape),),
+          body=endpoint_actions.PreflightBody),
     Route("POST", _ENDPOINT + "/verify-help", "helpVerify", "Endpoints", _P,
           "Say why a signature does not verify", verify_help.help_,
           (Answer(200, "The mistake and its cure, where one is known.", check_shapes.VerifyHelpShape),),
@@ -268,6 +274,7 @@ def add_routes(app: web.Application) -> None:
     if problems not in app.middlewares:
         app.middlewares.append(problems)
     add_limits(app, services.config)
+    app[CHECKS] = limit_of(services.config)
     for route in ROUTES:
         # Left alone, the router takes no braces in a variable part, which an id may have.
         path = _VARIABLE.sub(r"{\1:[^/]+}", route.path)

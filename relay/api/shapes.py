@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from relay.findings import Check, Level
 from relay.model import (
     Audience,
     Channel,
@@ -99,8 +100,17 @@ class NewProducerSecretShape(ProducerSecretShape):
     secret: str
 
 
+class FindingShape(Shape):
+    """What is good, doubtful or wrong with an endpoint, in a sentence, with the cure."""
+
+    check: Check
+    level: Level
+    detail: str
+
+
 class EndpointShape(Shape):
-    """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works."""
+    """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works.
+    `handshake`: it was asked, and consented to at most `allowed_rate` requests a minute."""
 
     id: str
     url: str
@@ -110,6 +120,8 @@ class EndpointShape(Shape):
     ordering: Literal["transfer", "none"]
     headers: list[str]
     rate_limit: int | None
+    handshake: bool
+    allowed_rate: int | None
     format: Literal["standard"]
     state: EndpointState
     disabled_reason: str | None
@@ -120,10 +132,12 @@ class EndpointShape(Shape):
 
 
 class NewEndpointShape(EndpointShape):
-    """A new endpoint, with its signing secret, and the public half of its Ed25519 key if it has one."""
+    """A new endpoint, with its signing secret, and the public half of its Ed25519 key if it has one. `findings`
+    of the pre-flight are there only if `verify` asked for one."""
 
     secret: str
     public_key: str | None
+    findings: list[FindingShape] = []
 
 
 class SecretShape(Shape):

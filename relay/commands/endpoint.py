@@ -33,7 +33,9 @@ def list_(api: Api, partner: str) -> None:
 @click.option("--ordering", type=click.Choice(["transfer", "none"]))
 @click.option("--rate-limit", type=int, help="Requests a minute.")
 @click.option("--header", "headers", multiple=True, help='A header to send along: "Name: value".')
-@click.option("--verify", is_flag=True, help="Register it only if it answers a signed ping.")
+@click.option("--secret", help="A signing secret of your own, whsec_…; one is made when absent.")
+@click.option("--verify", is_flag=True, help="Register it only if a pre-flight with a signed ping finds no problem.")
+@click.option("--handshake", is_flag=True, help="Register it only if it consents (CloudEvents, OPTIONS).")
 @connected
 def add(
     api: Api,
@@ -44,16 +46,22 @@ def add(
     ordering: str | None,
     rate_limit: int | None,
     headers: tuple[str, ...],
+    secret: str | None,
     verify: bool,
+    handshake: bool,
 ) -> None:
     """Register the URL ADDRESS; its signing secret is answered."""
     body = given(
-        url=address, event_types=types, description=description, ordering=ordering, rate_limit=rate_limit
+        url=address,
+        event_types=types,
+        description=description,
+        ordering=ordering,
+        rate_limit=rate_limit,
+        secret=secret,
     )
     if headers:
         body["headers"] = dict(_header(text) for text in headers)
-    if verify:
-        body["verify"] = True
+    body |= {name: True for name, asked in (("verify", verify), ("handshake", handshake)) if asked}
     api.show(api.ask("POST", "partners", partner, "endpoints", body=body))
 
 
@@ -102,6 +110,26 @@ def test(api: Api, partner: str, endpoint: str) -> None:
     attempt = api.ask("POST", "partners", partner, "endpoints", endpoint, "test", body={})
     api.show(attempt)
     raise SystemExit(0 if attempt["outcome"] == "accepted" else 1)
+
+
+_MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
+
+
+@endpoint_command.command("check")
+@click.argument("partner")
+@click.argument("endpoint")
+@click.option("--forgery", is_flag=True, help="Also send a ping with a false signature, which should be refused.")
+@connected
+def check(api: Api, partner: str, endpoint: str, forgery: bool) -> None:
+    """Look at name, connection and certificate and send a signed ping; the exit code is 1 if there is a problem."""
+    path = ("partners", partner, "endpoints", endpoint, "preflight")
+    said = api.ask("POST", *path, body={"forgery": forgery})
+    if api.as_json:
+        api.show(said)
+    else:
+        for finding in said["findings"]:
+            click.echo(f"{_MARKS[finding['level']]} {finding['check']}: {finding['detail']}")
+    raise SystemExit(0 if said["ok"] else 1)
 
 
 @endpoint_command.command("verify-help")

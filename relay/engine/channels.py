@@ -89,6 +89,7 @@ class WebhookChannel:
             keys=[key for key, ends in opened.keys if ends is None or ends > now_ms],
             headers=opened.headers,
             now_ms=now_ms,
+            origin=endpoint.consent_origin,
         )
 
     def _open(self, endpoint: Endpoint) -> _Opened:

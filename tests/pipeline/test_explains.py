@@ -131,3 +131,16 @@ async def test_verify_help_shows_nothing_of_anothers_delivery(world: Inside) -> 
     theirs = await other.caller.ask("POST", f"{other.at}/verify-help", asked, expect=422)
     never = await other.caller.ask("POST", f"{other.at}/verify-help", asked | {"id": "evt-never"}, expect=422)
     assert theirs == never
+
+
+async def test_who_was_asked_for_consent_is_told_with_every_delivery_who_sends(world: Inside) -> None:
+    world.hooks.answers(Answer(200, headers={"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "600"}))
+    member = await world.api.register("contoso", world.hooks, handshake=True)
+    await world.api.post(step("tr-1", "created", 1))
+    await world.sweep()
+    asked, told = world.hooks.requests
+    assert (asked.method, told.method) == ("OPTIONS", "POST")
+    assert told.headers["webhook-request-origin"] == asked.headers["webhook-request-origin"]
+    assert (await member.caller.ask("GET", member.at))["rate_limit"] == 600
+    (delivery,) = (await member.caller.ask("GET", f"{member.at}/deliveries"))["data"]
+    assert delivery["status"] == "delivered"

@@ -21,10 +21,11 @@ MODULES = {
 NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
     "relay.accounts", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle", "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
-    "relay.advice", "relay.misread", "relay.mistakes",
+    "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.outcomes", "relay.dialer", "relay.vault",
-           "relay.record", "relay.clock", "relay.logs", "relay.own")  # fmt: skip
+           "relay.record", "relay.clock", "relay.logs", "relay.own",
+           "relay.consent", "relay.survey")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",
            "threading", "urllib"}  # fmt: skip
 MOST_LINES = 400
