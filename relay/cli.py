@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "serve": ("processes", "The web process."),
     "work": ("processes", "A worker process."),
     "check": ("check", "Say all that is wrong with the configuration, the database and the mail server."),
+    "audit": ("audit", "Show that activity logs are what they were when they were written."),
     "keys": ("keys", "The keys that secrets are sealed with."),
     "send": ("send", "Post an event, as a producer would."),
     "preview": ("preview", "Write every e-mail in every language."),

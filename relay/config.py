@@ -148,6 +148,12 @@ class Limits(_Section):
     checks_per_minute: Annotated[float, Field(ge=0)]
 
 
+class AuditSection(_Section):
+    """`[audit]`"""
+
+    chain_every_seconds: Annotated[float, Field(ge=0)]
+
+
 class DeadlinesSection(_Section):
     """`[deadlines]`"""
 
@@ -220,6 +226,7 @@ class Config(_Section):
     mail: Mail
     mailbox: MailboxSection
     limits: Limits
+    audit: AuditSection
     deadlines: DeadlinesSection
     accounts: AccountsSection
     log: Log

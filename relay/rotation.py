@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from relay.chain_key import CONTEXT
 from relay.errors import VaultError
 from relay.model import Endpoint, Producer, Secret, TokenHolder
+from relay.store.chain import Chains
 from relay.store.client import Client
 from relay.store.registry import Registry
 from relay.store.sealed import Sealed, SealedValues
@@ -39,6 +41,7 @@ class Rotation:
     def __init__(self, client: Client, vault: Vault) -> None:
         self._registry = Registry(client)
         self._values = SealedValues(client)
+        self._chains = Chains(client)
         self._vault = vault
 
     async def rotate(self) -> Walk:
@@ -63,6 +66,9 @@ class Rotation:
         for producer in await self._registry.list_producers():
             if self._look(seen, "producer", _of_producer(producer)) and change:
                 await self._registry.change_producer(producer.id, self._producer_again)
+        sealed = await self._chains.sealed_key()
+        if sealed is not None and self._look(seen, "signing key", [(sealed, CONTEXT)]) and change:
+            await self._chains.replace_key(sealed, self._again(sealed, CONTEXT))
         for values in (self._values.links(), self._values.messages()):
             async for found in values:
                 await self._look_at(seen, found, change=change)

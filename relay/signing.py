@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from relay.errors import SignatureError
 
@@ -106,6 +106,16 @@ class Ed25519Key:
 
 
 Key = HmacKey | Ed25519Key
+
+
+def is_signed(public_text: str, signature: bytes, content: bytes) -> bool:
+    """Whether the key whose public half is `public_text` (`whpk_…`) made `signature` over `content`. False
+    for a text that is no key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(_decode(public_text, "whpk_")).verify(signature, content)
+    except (InvalidSignature, SignatureError, ValueError):
+        return False
+    return True
 
 
 def new_secret() -> str:

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 
 from relay.engine.accountant import Accountant
+from relay.engine.chainer import Chainer
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
 from relay.engine.deadlines import Timekeeper
 from relay.engine.dispatch import Dispatcher
@@ -49,6 +50,8 @@ class Engine:
         self._sweeps = 0
         self._timekeeper = Timekeeper(store, config, self.recorder, services.clock, services.log)
         self._accountant = Accountant(store, config, self.recorder, services.clock)
+        every = config.audit.chain_every_seconds
+        self._chainer = Chainer(store, services.vault, every, services.clock, services.log) if every else None
         watch = Watch(
             store,
             Patience(
@@ -120,6 +123,8 @@ class Engine:
         await self.deliver()
         await self._services.store.counters.flush()
         await self._accountant.step()
+        if self._chainer is not None:
+            await self._chainer.step()
 
     async def idle(self) -> None:
         """Wait until everything that is under way here has ended."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from relay.model import Channel, DeliveryStatus
 from relay.store.accounts import Accounts
+from relay.store.chain import Chains
 from relay.store.client import Client
 from relay.store.counters import Counters
 from relay.store.deadlines import Deadlines
@@ -40,6 +41,7 @@ class Store:
     deadlines: Deadlines
     accounts: Accounts
     shifts: Shifts
+    chains: Chains
     registry: Registry
 
     @classmethod
@@ -56,6 +58,7 @@ class Store:
             deadlines=Deadlines(client),
             accounts=Accounts(client, hints),
             shifts=Shifts(client),
+            chains=Chains(client),
             registry=Registry(client),
         )
 

@@ -1,0 +1,166 @@
+"""Are the activity logs what they were when they were written?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import click
+import msgspec
+
+from relay.chain import Checked, Checker, Head, Line
+from relay.chain_key import chain_key
+from relay.commands.processes import config_option
+from relay.config import load, missing_keys
+from relay.errors import ConfigError
+from relay.services import connect
+from relay.store import Store
+from relay.vault import Vault
+
+FORMAT = "transfer-relay-activity/1"
+_PAGE = 500
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """One line of an export: the first says what it is, each other is a head or a line of the log."""
+
+    format: str = ""
+    partner: str = ""
+    public_key: str = ""
+    head: Head | None = None
+    position: int = 0
+    id: str = ""
+    record: str = ""
+
+
+@click.group("audit")
+def audit_command() -> None:
+    """Show that activity logs are what they were when they were written."""
+
+
+@audit_command.command("verify")
+@click.argument("partners", nargs=-1)
+@click.option("--file", "file", type=click.File("r", encoding="utf-8"), help="What was exported, instead of the database.")
+@click.option("--public-key", help="The key that must have signed (whpk_…); else, in a file, the one it names.")
+@config_option
+def verify(partners: tuple[str, ...], file: TextIO | None, public_key: str | None, config: Path | None) -> None:
+    """Find every line that was changed, removed, added or moved, in the logs of PARTNERS or in all."""
+    if file is not None:
+        if partners:
+            raise click.UsageError("give a file or partners, not both")
+        raise SystemExit(_of_file(file, public_key))
+
+    async def go(store: Store, vault: Vault) -> int:
+        key = public_key or (await chain_key(store.chains, vault)).public_text
+        wrong = 0
+        async for partner in _named(store, partners):
+            checker = Checker(partner, key)
+            async for one in store.chains.walk(partner):
+                _feed(checker, one)
+            wrong += _say(partner, checker.end())
+        return 1 if wrong else 0
+
+    raise SystemExit(_with_store(config, go))
+
+
+@audit_command.command("export")
+@click.argument("partner")
+@config_option
+def export(partner: str, config: Path | None) -> None:
+    """Write a partner's whole log with its proof to standard output, a JSON object a line."""
+
+    async def go(store: Store, vault: Vault) -> int:
+        if await store.registry.get_partner(partner) is None:
+            raise click.ClickException(f"there is no partner {partner}")
+        name = partner.casefold()
+        key = await chain_key(store.chains, vault)
+        _write(Entry(format=FORMAT, partner=name, public_key=key.public_text))
+        async for one in store.chains.walk(name):
+            if isinstance(one, Head):
+                _write(Entry(head=one))
+            else:
+                _write(Entry(position=one.position, id=one.id, record=one.record.decode()))
+        return 0
+
+    raise SystemExit(_with_store(config, go))
+
+
+def _of_file(file: TextIO, public_key: str | None) -> int:
+    checker: Checker | None = None
+    partner = ""
+    for number, entry in _entries(file):
+        if checker is None:
+            if entry.format != FORMAT:
+                raise click.ClickException(f"line {number}: this is not an export of an activity log")
+            partner = entry.partner
+            key = public_key or entry.public_key
+            checker = Checker(partner, key)
+            click.echo(f"signed by {key}" + ("" if public_key else ", as the file says: compare it with what you know"))
+        else:
+            _feed(checker, entry.head or Line(entry.position, entry.id, entry.record.encode()))
+    if checker is None:
+        raise click.ClickException("the file is empty")
+    return _say(partner, checker.end())
+
+
+def _entries(file: TextIO) -> Iterator[tuple[int, Entry]]:
+    decoder = msgspec.json.Decoder(Entry)
+    for number, text in enumerate(file, 1):
+        try:
+            yield number, decoder.decode(text)
+        except msgspec.DecodeError:
+            raise click.ClickException(f"line {number}: this is not a line of an export") from None
+
+
+def _feed(checker: Checker, one: Head | Line) -> None:
+    if isinstance(one, Head):
+        checker.head(one)
+    else:
+        checker.line(one)
+
+
+def _say(partner: str, found: Checked) -> int:
+    for fault in found.faults:
+        click.echo(f"✗ {partner}: {fault}", err=True)
+    if found.faults:
+        return 1
+    head = "" if found.last is None else f"; head {found.last.number} is {found.last.after}"
+    newer = f", {found.unchained} too new to be chained" if found.unchained else ""
+    click.echo(f"{partner}: {found.chained} lines are as they were written{newer}{head}")
+    return 0
+
+
+def _write(entry: Entry) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(entry) + b"\n")
+
+
+async def _named(store: Store, partners: tuple[str, ...]) -> AsyncIterator[str]:
+    for partner in partners:
+        yield partner.casefold()
+    after = None
+    while not partners:
+        page = await store.registry.list_partners(after, _PAGE)
+        for one in page.data:
+            yield one.key
+        after = page.next
+        if after is None:
+            return
+
+
+def _with_store(config: Path | None, do: Callable[[Store, Vault], Awaitable[int]]) -> int:
+    loaded = load(config, os.environ)
+    if problems := missing_keys(loaded):
+        raise ConfigError(problems)
+
+    async def go() -> int:
+        client = connect(loaded)
+        try:
+            return await do(Store.over(client), Vault(loaded.secrets.key_bytes))
+        finally:
+            await client.close()
+
+    return asyncio.run(go())
