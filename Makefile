@@ -5,7 +5,7 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check lint fix types bench chaos preview lock
+.PHONY: help setup run test fuzz check lint fix types words bench chaos preview lock
 
 help: ## list these
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ fix: setup ## ruff, mending what it can
 
 types: setup ## mypy, strict
 	$(BIN)/mypy
+
+words: setup ## collect what the mails say into their catalogues; fails when something is not translated
+	$(BIN)/python -m tools.words
 
 bench: setup ## how fast: the bare server, the bare client and the relay, with their ratios
 	$(BIN)/python -m bench

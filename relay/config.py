@@ -125,6 +125,7 @@ class Mail(_Section):
     product_name: str
     default_locale: str
     timezone: str
+    timezones: dict[str, str]
     connections: Positive
     command_timeout_seconds: Seconds
     data_timeout_seconds: Seconds

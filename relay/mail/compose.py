@@ -55,8 +55,8 @@ class Composer:
 
     def __init__(self, config_mail: MailSettings, templates_dir: Path) -> None:
         folder = templates_dir / "email"
-        self._words = load_words(folder, config_mail.timezone)
-        self._skins = Skins(folder)
+        self._words = load_words(folder, config_mail.timezone, config_mail.timezones)
+        self._skins = Skins(folder, {locale: one.language for locale, one in self._words.items()}, {})
         self._default = config_mail.default_locale
         self._product = clean(config_mail.product_name)
         self._from: Address = own_address(config_mail, clean(config_mail.from_name))

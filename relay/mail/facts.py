@@ -86,7 +86,7 @@ def transfer_facts(view: dict[str, Any], words: Words, *, shown: int) -> Facts:
     facts = [
         Fact(
             words.label("state"),
-            words.one("state", kind, transfer["status"]),
+            words.state(kind, transfer["status"]),
             tone=_TONES.get(transfer["status"], ""),
         ),
         Fact(words.label("what"), words.one("what", kind)),
@@ -222,6 +222,7 @@ def endpoint_facts(view: dict[str, Any], words: Words) -> Facts:
         "since": since,
         "gone": bool(last) and last["outcome"] == "gone",
         "waiting": waiting,
+        "waiting_count": int(data.get("waiting", 0)),
         "any_waiting": bool(data.get("waiting")),
         "disabled_at": disabled_at,
         "when": words.moment(to_datetime(view["timestamp"])),
@@ -256,10 +257,14 @@ def _summary(items: list[dict[str, Any]], kind: str, words: Words) -> str:
         return words.number(len(items))
     return words.listed(
         [
-            words.say("counted", word=words.one("item", kind, status), count=words.number(count))
+            words.say("counted", word=_item_state(words, kind, status), count=words.number(count))
             for status, count in counts.items()
         ]
     )
+
+
+def _item_state(words: Words, kind: str, status: str) -> str:
+    return words.one("sim" if kind == "sim" else "state", status)
 
 
 def _table(items: list[dict[str, Any]], kind: str, role: str, words: Words, shown: int) -> Table | None:
@@ -277,7 +282,7 @@ def _table(items: list[dict[str, Any]], kind: str, role: str, words: Words, show
         quantity_head=label("quantity") if quantities else "",
         status_head=label("status" if sim else "outcome"),
         rows=tuple(_row(item, kind, role, words) for item in items[:shown]),
-        more=words.say("more", count=words.number(left)) if left > 0 else "",
+        more=words.counted("more", left) if left > 0 else "",
     )
 
 
@@ -297,7 +302,7 @@ def _row(item: dict[str, Any], kind: str, role: str, words: Words) -> Row:
         name=_item_name(item, words),
         ids=tuple(Fact(name, clean(item[key], _LONG_ID), code=True) for key, name in named if item.get(key)),
         quantity=words.number(item["quantity"]) if "quantity" in item else "",
-        status=words.one("item", kind, status) if status else "",
+        status=_item_state(words, kind, status) if status else "",
         tone=_TONES.get(status or "", ""),
         error=": ".join(why),
     )

@@ -5,7 +5,8 @@ The shape that `compose` and `send` need; the `mail` section of the configuratio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.errors import ConfigError, MessageError
@@ -35,6 +36,8 @@ class MailSettings(Protocol):
     @property
     def timezone(self) -> str: ...
     @property
+    def timezones(self) -> Mapping[str, str]: ...
+    @property
     def connections(self) -> int: ...
     @property
     def command_timeout_seconds(self) -> float: ...
@@ -53,6 +56,7 @@ class PlainMailSettings:
     start_tls: str = "required"
     default_locale: str = "en"
     timezone: str = "UTC"
+    timezones: Mapping[str, str] = field(default_factory=lambda: {"ja": "Asia/Tokyo"})
     connections: int = 4
     command_timeout_seconds: float = 60
     data_timeout_seconds: float = 600

@@ -1,7 +1,7 @@
 """How does one message file become a subject, a text and an HTML page?
 
 A message file has only words, in named blocks, and ends up extending a skin: it is rendered three times,
-with another skin each time. Two environments over one loader: text is not escaped, HTML is, and in both
+with another skin each time. `ja/sim/…` is the file `sim/…` with its words in Japanese. Two environments over one loader: text is not escaped, HTML is, and in both
 an unknown name is an error. Styles are inlined into the HTML skin once, when it is loaded; Jinja's own
 marks are hidden meanwhile, because an HTML parser moves text that does not belong into a table.
 """
@@ -9,7 +9,7 @@ marks are hidden meanwhile, because an HTML parser moves text that does not belo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from relay.errors import MessageError
+from relay.mail.catalogue import Language
 from relay.mail.flow import columns, flow, labelled, parts, wrap
 
 _TAG = re.compile(r"\{%.*?%\}", re.DOTALL)
@@ -25,11 +26,37 @@ _NOTE = re.compile(r"\{#.*?#\}\n?", re.DOTALL)
 
 
 class _Loader(FileSystemLoader):
-    """Files as they are, but the HTML skin with its styles inlined."""
+    """Message files in the language that their name begins with; the HTML skin with its styles inlined."""
+
+    def __init__(self, folder: Path, languages: Mapping[str, Language], colours: Mapping[str, str]) -> None:
+        super().__init__(folder)
+        self._languages = languages
+        self._colours = colours
+        self._known: dict[str, tuple[str, str, Callable[[], bool]]] = {}
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        if template not in self._known:
+            self._known[template] = self._source(environment, template)
+        return self._known[template]
+
+    def _source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        locale, _, name = template.partition("/")
+        if locale in self._languages:
+            source, path, fresh = super().get_source(environment, name)
+            return self._languages[locale].translated(source), path, fresh
         source, path, fresh = super().get_source(environment, template)
-        return (inlined(source) if template.endswith(".html") else source), path, fresh
+        if template.endswith(".html"):
+            for mark, colour in self._colours.items():
+                source = source.replace(f"${mark}", colour)
+            source = inlined(source)
+        return source, path, fresh
+
+
+class _Environment(Environment):
+    """A message file extends another one of its own language."""
+
+    def join_path(self, template: str, parent: str) -> str:
+        return f"{parent.partition('/')[0]}/{template}"
 
 
 def inlined(source: str) -> str:
@@ -51,10 +78,10 @@ def inlined(source: str) -> str:
 
 
 class Skins:
-    """The message files of one folder, each compiled once."""
+    """The message files of one folder, each compiled once a language. `colours` replace `$name` in the skin."""
 
-    def __init__(self, folder: Path) -> None:
-        loader = _Loader(folder)
+    def __init__(self, folder: Path, languages: Mapping[str, Language], colours: Mapping[str, str]) -> None:
+        loader = _Loader(folder, languages, colours)
         self._text = _environment(loader, autoescape=False)
         self._text.filters |= {"flow": flow, "columns": columns, "labelled": labelled, "wrap": wrap}
         self._html = _environment(loader, autoescape=True)
@@ -88,8 +115,8 @@ def _tidy(text: str) -> str:
     return _MANY_EMPTY_LINES.sub("\n\n", lines).strip("\n") + "\n"
 
 
-def _environment(loader: FileSystemLoader, *, autoescape: bool) -> Environment:
-    return Environment(
+def _environment(loader: _Loader, *, autoescape: bool) -> Environment:
+    return _Environment(
         loader=loader,
         autoescape=autoescape,
         undefined=StrictUndefined,

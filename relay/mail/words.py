@@ -1,6 +1,7 @@
 """How does one language say a state, a date, a product?
 
-Each folder beside `_skin` is a language; its `_words.toml` has the single words and the shapes of dates.
+`words.toml` has the single words and the shapes of dates, which the catalogues say in their languages; the
+names of days and months and how numbers are parted come from the CLDR.
 Here too is what any text from outside must pass before it is shown: no control or direction marks, no
 line breaks, no more than fits.
 """
@@ -9,13 +10,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel.numbers import get_group_symbol
+
 from relay.errors import ConfigError
+from relay.mail.catalogue import SOURCE, Language, load_languages
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _TURNING = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -32,79 +37,134 @@ def clean(text: object, limit: int = NAME_LENGTH) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One language. `table` is its `_words.toml`, `zone` the time zone that its readers are shown."""
+    """One language. `table` is `words.toml` in it, `zone` the time zone that its readers are shown."""
 
-    locale: str
-    table: dict[str, Any]
+    language: Language
+    table: dict[str, dict[str, str | tuple[str, ...]]]
     zone: ZoneInfo
 
-    def one(self, *path: str) -> str:
-        """The word at `path`; where there is none, the last step itself: an open set passes through."""
-        found: Any = self.table
-        for step in path:
-            found = found.get(step) if isinstance(found, dict) else None
-        return found if isinstance(found, str) else clean(path[-1])
+    @property
+    def locale(self) -> str:
+        """Its tag (BCP 47), such as `zh-Hans`."""
+        return self.language.locale
+
+    @property
+    def form(self) -> Callable[[int], int]:
+        """Which form of a plural goes with a count."""
+        return self.language.form
+
+    def one(self, section: str, word: str) -> str:
+        """A word of a section; where there is none, the word itself: an open set passes through."""
+        found = self.table[section].get(word)
+        return found if isinstance(found, str) else clean(word)
+
+    def state(self, kind: str, status: str) -> str:
+        """The state of a transfer in its reader's words."""
+        own = self.table["state_sim"].get(status) if kind == "sim" else None
+        return own if isinstance(own, str) else self.one("state", status)
 
     def label(self, name: str) -> str:
-        """A label; KeyError for one that this language lacks."""
+        """A label; KeyError for one that there is not."""
         return str(self.table["label"][name])
 
     def say(self, shape: str, **values: object) -> str:
-        """A phrase of `_words.toml` with its places filled."""
-        return str(self.table[shape]).format(**values)
+        """A shape with its places filled."""
+        return str(self.table["shape"][shape]).format(**values)
+
+    def counted(self, shape: str, count: int) -> str:
+        """A shape that has a plural, with its `count`."""
+        forms = self.table["shape"][shape]
+        return forms[self.form(count) if len(forms) > 1 else 0].format(count=self.number(count))
 
     def moment(self, moment: datetime) -> str:
         """A moment as the reader writes it, with its zone."""
         local = moment.astimezone(self.zone)
-        zone = local.tzname() or "UTC"
-        if zone[:1] in "+-":
-            zone = f"UTC{zone}"
-        return str(self.table["moment"]).format(
-            hour=local.hour, minute=local.minute, zone=zone, **self._day(local.date())
+        return self.say(
+            "moment", hour=local.hour, minute=local.minute, zone=self._zone(local), **_day(self, local)
         )
+
+    def _zone(self, local: datetime) -> str:
+        """The zone's short name where only one zone is called so; else the offset."""
+        name = local.tzname() or ""
+        if name in _CLEAR:
+            return self.one("zone", name) if name in self.table["zone"] else name
+        sign = f"{local:%z}"
+        return f"UTC{sign[:3]}:{sign[3:]}".removesuffix(":00")
 
     def day(self, day: date) -> str:
         """A calendar day as the reader writes it."""
-        return str(self.table["date"]).format(**self._day(day))
-
-    def _day(self, day: date) -> dict[str, object]:
-        return {
-            "year": day.year,
-            "month": self.table["months"][day.month - 1],
-            "day": day.day,
-            "weekday": self.table["weekdays"][day.weekday()],
-        }
+        return self.say("date", **_day(self, day))
 
     def number(self, value: int) -> str:
         """A whole number with its thousands parted."""
-        return f"{value:,}".replace(",", str(self.table["thousands"]))
+        return f"{value:,}".replace(",", _thousands(self.locale))
 
     def listed(self, words: list[str]) -> str:
         """Several words as one phrase."""
-        return str(self.table["comma"]).join(words)
+        return str(self.table["shape"]["comma"]).join(words)
 
 
-def load_words(folder: Path, timezone: str) -> dict[str, Words]:
+_CLEAR = frozenset({"UTC", "GMT", "JST", "KST", "CET", "CEST", "EET", "EEST", "WET", "WEST"})
+
+
+def _day(words: Words, day: date) -> dict[str, object]:
+    cldr = words.language.cldr
+    return {
+        "year": day.year,
+        "month": cldr.months["format"]["wide"][day.month],
+        "mon": day.month,
+        "day": day.day,
+        "weekday": cldr.days["format"]["wide"][day.weekday()],
+        "wd": cldr.days["format"]["abbreviated"][day.weekday()],
+    }
+
+
+@cache
+def _thousands(locale: str) -> str:
+    return get_group_symbol(locale.replace("-", "_"))
+
+
+def load_words(folder: Path, timezone: str, timezones: Mapping[str, str]) -> dict[str, Words]:
     """Every language in `folder`, by its locale; ConfigError for a time zone that does not exist.
 
-    A language whose `_words.toml` names a time zone is shown that one; the others `timezone`.
+    `timezones` has the languages whose readers are shown a zone of their own; the others see `timezone`.
     """
+    english = tomllib.loads((folder / "words.toml").read_text("utf-8"))
+    wrong = [f"mail.timezone: there is no time zone {timezone!r}"] if _zone_named(timezone) is None else []
     found = {}
-    for path in sorted(folder.glob("[!_]*/_words.toml")):
-        table = tomllib.loads(path.read_text("utf-8"))
-        zone = str(table.get("timezone", timezone))
-        try:
-            found[path.parent.name] = Words(path.parent.name, table, ZoneInfo(zone))
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ConfigError([f"mail.timezone: there is no time zone {zone!r}"]) from None
-    if not found:
-        raise ConfigError(["the e-mail templates are missing: no language was found"])
+    for locale, language in load_languages(folder).items():
+        zone = _zone_named(timezones.get(locale, timezone))
+        if zone is None:
+            wrong.append(f"mail.timezones.{locale}: there is no time zone {timezones.get(locale)!r}")
+            continue
+        found[locale] = Words(language, language.table(english), zone)
+    if wrong:
+        raise ConfigError(wrong)
     return found
 
 
-def choose(wanted: str, known: dict[str, Words], default: str) -> Words:
-    """The language for a reader who wants `wanted`: `ja-JP`, then `ja`, then `default`, then English."""
-    for tag in (wanted, wanted.replace("_", "-").split("-", 1)[0], default, default.split("-", 1)[0], "en"):
-        if tag.lower() in known:
-            return known[tag.lower()]
-    return next(iter(known.values()))
+def _zone_named(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def choose(wanted: str, known: Mapping[str, Words], default: str) -> Words:
+    """The language for a reader who wants `wanted`: `ja-JP`, then `ja`, then `default`, then English.
+
+    Chinese is written in two scripts: `zh`, `zh-CN` and `zh-SG` are `zh-Hans`, and what says otherwise is not.
+    """
+    tags = {tag.lower(): tag for tag in known}
+    for tag in (*_tags(wanted), *_tags(default)):
+        if tag in tags:
+            return known[tags[tag]]
+    return known[SOURCE]
+
+
+def _tags(wanted: str) -> tuple[str, ...]:
+    tag = wanted.replace("_", "-").lower()
+    language, _, rest = tag.partition("-")
+    if language == "zh":
+        return ("zh-hans",) if rest.split("-")[0] in ("", "hans", "cn", "sg", "my") else ()
+    return (tag, language)

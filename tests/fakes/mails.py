@@ -13,13 +13,14 @@ from typing import Any
 
 import orjson
 
+from relay.mail.catalogue import load_languages
 from relay.mail.compose import Composed, Composer
 from relay.mail.samples import DATE_MS, Sample, samples
 from relay.mail.settings import PlainMailSettings
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 SAMPLES = {sample.name: sample for sample in samples()}
-LOCALES = ("en", "ja")
+LOCALES = tuple(load_languages(TEMPLATES / "email"))
 EVERY = [(name, locale) for name in SAMPLES for locale in LOCALES]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import orjson
 import pytest
@@ -17,10 +16,8 @@ from tests.fakes.mails import (
     EVERY,
     LOCALES,
     SAMPLES,
-    TEMPLATES,
     both,
     compose,
-    composer,
     parsed,
     seen,
     squeezed,
@@ -115,28 +112,6 @@ def test_the_bytes_parse_back(name: str, locale: str) -> None:
     assert mail["Subject"] == message.subject
     for line in message.raw.split(b"\r\n"):
         assert len(line) <= 998 and b"\n" not in line and b"\r" not in line
-
-
-def test_no_words_need_escaping() -> None:
-    for path in TEMPLATES.glob("email/[!_]*/*/*.j2"):
-        words = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", path.read_text("utf-8"))
-        assert not re.search(r"[<>&]", words), path
-
-
-def test_every_language_has_the_same_messages_and_words() -> None:
-    def paths(locale: str) -> set[str]:
-        folder = TEMPLATES / "email" / locale
-        return {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
-
-    def keys(table: dict[str, Any], path: str = "") -> set[str]:
-        found: set[str] = set()
-        for key, value in table.items():
-            found |= keys(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}"}
-        return found
-
-    assert paths("en") == paths("ja")
-    known = composer()._words
-    assert keys(known["ja"].table) - {"timezone"} == keys(known["en"].table)
 
 
 # --- what the issue asks of the words ------------------------------------------------------------------

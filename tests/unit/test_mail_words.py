@@ -1,0 +1,79 @@
+"""Is every language whole, and are its words only words?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relay.errors import ConfigError
+from relay.mail.catalogue import Language, Phrase, load_languages, problems, read
+from tests.fakes.mails import TEMPLATES
+from tools.words import brought_up, said, wrong
+
+FOLDER = TEMPLATES / "email"
+
+
+def test_everything_is_said_in_every_language() -> None:
+    assert wrong() == []
+
+
+PHRASE = Phrase("", "{target} asks {source}", "", "a.j2", 1)
+COUNTED = Phrase("", "{count} item", "{count} items", "a.j2", 1)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "said", "forms", "told"),
+    [
+        (PHRASE, ("{source} and {target}",), 2, ""),
+        (PHRASE, (), 2, "not translated"),
+        (PHRASE, ("",), 2, "not translated"),
+        (PHRASE, ("{source} asks",), 2, "without {target}"),
+        (PHRASE, ("{source} {target} {customer}",), 2, "{customer} is not known"),
+        (PHRASE, ("{source} <b>{target}</b>",), 2, "no markup"),
+        (PHRASE, ("{source} {{ target }} {target}",), 2, "no markup"),
+        (PHRASE, ("{source} {% raw %} {target}",), 2, "no markup"),
+        (COUNTED, ("{count} a", "{count} b"), 2, ""),
+        (COUNTED, ("{count} a",), 1, ""),
+        (COUNTED, ("{count} a",), 2, "1 of 2 plural forms"),
+        (COUNTED, ("{count} a", ""), 2, "not translated"),
+        (COUNTED, ("{count} a", "many"), 2, "without {count}"),
+    ],
+)
+def test_what_is_wrong_with_a_translation_is_found(
+    phrase: Phrase, said: tuple[str, ...], forms: int, told: str
+) -> None:
+    found = list(problems(phrase, said, forms))
+    assert (told in found[0]) if told else not found
+
+
+def test_a_message_that_is_lost_or_new_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "email"
+    (folder / "sim").mkdir(parents=True)
+    (folder / "locales").mkdir()
+    (folder / "words.toml").write_text('[state]\nfailed = "Failed"\n')
+    (folder / "sim" / "a.j2").write_text("{% trans %}All is {{ state }}.{% endtrans %}")
+    (folder / "locales" / "de.po").write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n'
+    )
+    assert [one.one for one in said(folder)] == ["All is {state}.", "Failed"]
+    for path, data in brought_up(folder).items():
+        path.write_bytes(data)
+    assert wrong(folder) == ["de.po: not translated: 'All is {state}.'", "de.po: not translated: 'Failed'"]
+
+
+def test_a_plural_takes_the_form_of_its_language() -> None:
+    source = "{% trans count=number %}{{ waiting }} waits{% pluralize %}{{ waiting }} wait{% endtrans %}\n"
+    english = Language("en").translated(source)
+    assert english == (
+        "{% if words.form(number) == 0 +%}{{ waiting }} waits{% else +%}{{ waiting }} wait{% endif +%}\n"
+    )
+    assert [Language("en").form(count) for count in (0, 1, 2)] == [1, 0, 1]
+    assert [load_languages(FOLDER)["ja"].form(count) for count in (0, 1, 2)] == [0, 0, 0]
+
+
+def test_a_catalogue_that_is_none_is_a_configuration_problem(tmp_path: Path) -> None:
+    path = tmp_path / "de.po"
+    path.write_text('msgid "a\nmsgstr')
+    with pytest.raises(ConfigError, match=r"de\.po"):
+        read(path)

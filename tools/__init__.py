@@ -1,0 +1,1 @@
+"""What helps those who work on the program and is no part of it."""
