@@ -123,6 +123,8 @@ class Mail(_Section):
     from_address: str
     from_name: str
     product_name: str
+    logo_url: str
+    color: str
     default_locale: str
     timezone: str
     timezones: dict[str, str]

@@ -16,7 +16,7 @@ from typing import Any
 
 from babel import Locale
 from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
+from babel.messages.pofile import PoFileError, read_po
 
 from relay.errors import ConfigError
 
@@ -149,7 +149,7 @@ def read(path: Path) -> Catalog:
     try:
         with path.open("rb") as file:
             return read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, PoFileError) as problem:
         raise ConfigError([f"the catalogue {path.name} cannot be read: {problem}"]) from None
 
 

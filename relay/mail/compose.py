@@ -13,19 +13,20 @@ from typing import Any
 
 import orjson
 
-from relay.errors import MessageError
+from relay.errors import ConfigError, MessageError
 from relay.mail.facts import Facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
 from relay.mail.mime import Address, address, build, date, digest, message_id, unstructured
+from relay.mail.palette import palette
+from relay.mail.progress import steps
 from relay.mail.settings import MailSettings, own_address
-from relay.mail.skins import Skins
+from relay.mail.skins import Skins, fonts
 from relay.mail.words import Words, choose, clean, load_words
 from relay.model import Recipient
 
 MAX_HTML = 90_000
 """Bytes; some readers cut a message off at about 102 kB."""
 
-SUBJECT_LENGTH = 150
 _SHOWN = (50, 20, 8)
 """How many items are listed: fewer when the page would be too long."""
 
@@ -56,9 +57,16 @@ class Composer:
     def __init__(self, config_mail: MailSettings, templates_dir: Path) -> None:
         folder = templates_dir / "email"
         self._words = load_words(folder, config_mail.timezone, config_mail.timezones)
-        self._skins = Skins(folder, {locale: one.language for locale, one in self._words.items()}, {})
+        self._skins = Skins(
+            folder, {locale: one.language for locale, one in self._words.items()}, palette(config_mail.color)
+        )
         self._default = config_mail.default_locale
-        self._product = clean(config_mail.product_name)
+        self._look = {
+            "product_name": clean(config_mail.product_name),
+            "logo_url": config_mail.logo_url,
+        }
+        if config_mail.logo_url and not _is_link(config_mail.logo_url, "https://"):
+            raise ConfigError(["mail.logo_url: give an https:// address without spaces, or leave it empty"])
         self._from: Address = own_address(config_mail, clean(config_mail.from_name))
 
     @property
@@ -91,7 +99,6 @@ class Composer:
             subject, text, html = self._render(name, view, words, recipient, link)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as problem:
             raise MessageError(f"the stored body does not fit its message: {problem!r}") from problem
-        subject = clean(subject, SUBJECT_LENGTH)
         to = address(recipient.email or "", clean(recipient.name or ""))
         domain = self._from.domain
         thread = digest(f"{transfer_key}\n{to.email.lower()}")
@@ -144,7 +151,13 @@ class Composer:
             "reader": clean(recipient.name or ""),
             "is_root": recipient.with_link,
             "link": link,
-            "product_name": self._product,
+            "steps": steps(facts.values["kind"], facts.values["status"], words)
+            if "status" in facts.values
+            else (),
+            "reference": _reference(facts) if "status" in facts.values else "",
+            "fonts": fonts(words.locale, mso=False),
+            "fonts_mso": fonts(words.locale, mso=True),
+            **self._look,
         }
 
     @staticmethod
@@ -152,9 +165,20 @@ class Composer:
         wanted = recipient.with_link and view["type"] == "transfer.created" and recipient.audience == "target"
         if not wanted or not url:
             return ""
-        if not url.startswith(("https://", "http://")) or clean(url, 2048) != url or not url.isascii():
+        if not _is_link(url, ("https://", "http://")):
             raise MessageError("the acceptance link is not one that a mail may carry")
         return url
+
+
+def _is_link(url: str, schemes: str | tuple[str, ...]) -> bool:
+    return url.startswith(schemes) and clean(url, 2048) == url and url.isascii() and " " not in url
+
+
+def _reference(facts: Facts) -> str:
+    """What a subject has room for of the transfer's id: all of a short one, the beginning of a GUID."""
+    whole = facts.heading.value
+    first = whole.partition("-")[0]
+    return whole if len(whole) <= 16 else first if 6 <= len(first) <= 16 else f"{whole[:12]}…"
 
 
 def _facts(view: dict[str, Any], words: Words, shown: int) -> Facts:

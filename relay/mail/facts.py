@@ -111,6 +111,7 @@ def _values(view: dict[str, Any], items: list[dict[str, Any]], words: Words) -> 
     first_day = _effective(transfer)
     return {
         "kind": transfer["kind"],
+        "status": transfer["status"],
         "role": data["role"],
         "derived": bool(data.get("derived")),
         "source": clean(transfer["source"]["name"]),

@@ -1,7 +1,7 @@
 """How does text sit on lines?
 
 Words come from the message files as paragraphs parted by empty lines, with `- ` before each point of a
-list; here they become lines of plain text, as wide as a terminal shows them: Japanese breaks between
+list, `+ ` before each step of an ordered one; here they become lines of plain text, as wide as a terminal shows them: Japanese breaks between
 characters, but not before closing marks or after opening ones (kinsoku).
 """
 
@@ -27,10 +27,11 @@ _ATOM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A paragraph (one line of `lines`) or a list (one line a point)."""
+    """A paragraph (one line of `lines`) or a list (one line a point), `ordered` where it is one of steps."""
 
     points: bool
     lines: tuple[str, ...]
+    ordered: bool = False
 
 
 def parts(text: str) -> Iterator[Part]:
@@ -38,9 +39,11 @@ def parts(text: str) -> Iterator[Part]:
     make = type(text)
     paragraph: list[str] = []
     points: list[str] = []
+    ordered = False
     for raw in [*text.split("\n"), ""]:
         line = raw.strip()
-        if line.startswith("- "):
+        if line.startswith(("- ", "+ ")):
+            ordered = line[0] == "+"
             if paragraph:
                 yield Part(points=False, lines=(make(_join(paragraph)),))
                 paragraph = []
@@ -50,7 +53,7 @@ def parts(text: str) -> Iterator[Part]:
                 yield Part(points=False, lines=(make(_join(paragraph)),))
                 paragraph = []
             if points:
-                yield Part(points=True, lines=tuple(make(point) for point in points))
+                yield Part(points=True, lines=tuple(make(point) for point in points), ordered=ordered)
                 points = []
         elif points:
             points[-1] = _join([points[-1], line])
@@ -121,7 +124,13 @@ def flow(text: str) -> str:
     shown = []
     for part in parts(str(text)):
         if part.points:
-            shown.append("\n".join(wrap(line, first="* ", rest="  ") for line in part.lines))
+            marks = [f"{number}. " if part.ordered else "* " for number in range(1, len(part.lines) + 1)]
+            shown.append(
+                "\n".join(
+                    wrap(line, first=mark, rest=" " * len(mark))
+                    for mark, line in zip(marks, part.lines, strict=True)
+                )
+            )
         else:
             shown.append(wrap(part.lines[0]))
     return "\n\n".join(shown)

@@ -31,12 +31,10 @@ def palette(colour: str) -> dict[str, str]:
         raise ConfigError([f"mail.color: {colour!r} is not a colour; write one as #2657b8"]) from None
     if contrast(colour, WHITE) < ENOUGH:
         near = _until(own, _parsed(_INK), WHITE)
-        raise ConfigError(
-            [
-                f"mail.color: white text on {colour} has a contrast of {contrast(colour, WHITE):.1f} to 1, and 4.5 "
-                f"are needed; {near} is near it and dark enough"
-            ]
+        low = (
+            f"white text on {colour} has a contrast of {contrast(colour, WHITE):.1f} to 1, and 4.5 are needed"
         )
+        raise ConfigError([f"mail.color: {low}; {near} is near it and dark enough"])
     soft, soft_dark = _mixed(own, _parsed(WHITE), 0.92), _mixed(own, _parsed(_CARD_DARK), 0.78)
     return {
         "accent_soft_dark": soft_dark,
@@ -57,7 +55,8 @@ def _parsed(colour: str) -> Colour:
 def _luminance(colour: Colour) -> float:
     """Relative luminance, 0 to 1 (WCAG 2.2)."""
     red, green, blue = (
-        part / 255 / 12.92 if part / 255 <= 0.04045 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour
+        part / 255 / 12.92 if part / 255 <= 0.04045 else ((part / 255 + 0.055) / 1.055) ** 2.4
+        for part in colour
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from relay.mail.words import Words
 
-_TONES = {"completed": "good", "partially_completed": "wait", "failed": "bad", "expired": "off", "canceled": "off"}
+_TONES = {
+    "completed": "good",
+    "partially_completed": "wait",
+    "failed": "bad",
+    "expired": "off",
+    "canceled": "off",
+}
 _NEVER_BEGAN = frozenset({"expired", "canceled"})
 _MARKS = {"good": "✓", "wait": "!", "bad": "✕", "off": "✕", "done": "✓", "now": "●", "todo": "○"}
 _PLAIN = {"good": "x", "wait": "!", "bad": "-", "off": "-", "done": "x", "now": ">", "todo": " "}

@@ -30,6 +30,10 @@ class MailSettings(Protocol):
     @property
     def product_name(self) -> str: ...
     @property
+    def logo_url(self) -> str: ...
+    @property
+    def color(self) -> str: ...
+    @property
     def start_tls(self) -> str: ...
     @property
     def default_locale(self) -> str: ...
@@ -53,6 +57,8 @@ class PlainMailSettings:
     from_address: str = "transfers@relay.example"
     from_name: str = "Transfer Relay"
     product_name: str = "Transfer Relay"
+    logo_url: str = ""
+    color: str = "#2657b8"
     start_tls: str = "required"
     default_locale: str = "en"
     timezone: str = "UTC"

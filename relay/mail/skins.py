@@ -19,10 +19,29 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from relay.errors import MessageError
 from relay.mail.catalogue import Language
 from relay.mail.flow import columns, flow, labelled, parts, wrap
+from relay.mail.progress import line
+from relay.mail.words import clean
 
 _TAG = re.compile(r"\{%.*?%\}", re.DOTALL)
 _VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NOTE = re.compile(r"\{#.*?#\}\n?", re.DOTALL)
+
+
+_LATIN = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial"
+_JAPANESE = (
+    "'Hiragino Sans', 'Hiragino Kaku Gothic ProN', 'Yu Gothic', Meiryo, 'Noto Sans JP', 'Noto Sans CJK JP'"
+)
+_FACES = {
+    "zh-Hans": ("'PingFang SC', 'Microsoft YaHei', 'Noto Sans SC', 'Noto Sans CJK SC'", "'Microsoft YaHei'"),
+    "ko": ("'Apple SD Gothic Neo', 'Malgun Gothic', 'Noto Sans KR', 'Noto Sans CJK KR'", "'Malgun Gothic'"),
+    "ja": (_JAPANESE, "'Yu Gothic', Meiryo"),
+}
+
+
+def fonts(locale: str, *, mso: bool) -> str:
+    """The type faces for a language: one character is drawn differently in China, Japan and Korea."""
+    own, word = _FACES.get(locale, (_JAPANESE, "Meiryo"))
+    return f"'Segoe UI', {word}" if mso else f"{_LATIN}, {own}, sans-serif"
 
 
 class _Loader(FileSystemLoader):
@@ -83,7 +102,13 @@ class Skins:
     def __init__(self, folder: Path, languages: Mapping[str, Language], colours: Mapping[str, str]) -> None:
         loader = _Loader(folder, languages, colours)
         self._text = _environment(loader, autoescape=False)
-        self._text.filters |= {"flow": flow, "columns": columns, "labelled": labelled, "wrap": wrap}
+        self._text.filters |= {
+            "flow": flow,
+            "columns": columns,
+            "labelled": labelled,
+            "wrap": wrap,
+            "line": line,
+        }
         self._html = _environment(loader, autoescape=True)
         self._html.filters |= {"parts": parts}
         self._subject_skin = self._text.get_template("_skin/subject.txt")
@@ -94,7 +119,7 @@ class Skins:
         """Subject, text and HTML of the message file `name`; MessageError when one cannot be made."""
         try:
             text = self._text.get_template(name)
-            subject = " ".join(text.render(values, skin=self._subject_skin).split())
+            subject = _subject(text.render(values, skin=self._subject_skin), values["reference"])
             page = self._html.get_template(name).render(values, skin=self._html_skin, subject=subject)
             return (
                 subject,
@@ -103,6 +128,15 @@ class Skins:
             )
         except TemplateError as problem:
             raise MessageError(f"the message {name} cannot be rendered: {problem}") from problem
+
+
+SUBJECT_LENGTH = 150
+
+
+def _subject(text: str, reference: str) -> str:
+    """One line; names give way before the transfer's reference does."""
+    tail = f" [{reference}]" if reference else ""
+    return clean(text, SUBJECT_LENGTH - len(tail)) + tail
 
 
 _EMPTY_LINES = re.compile(r"\n\s*\n+")

@@ -64,7 +64,7 @@ def test_the_headers() -> None:
         " <source@reader.example>",
         "Subject: =?utf-8?b?RmFicmlrYW0gRGlzdHJpYnV0aW9uIEx0ZC4gYXNrcyB5b3UgZm9y?=",
         " =?utf-8?b?IGEgdHJhbnNmZXIgb2Yg5qCq5byP5Lya56S+44Os44Os44Kv44Op44Km44OJ?=",
-        " =?utf-8?b?J3Mgc3Vic2NyaXB0aW9ucw==?=",
+        " =?utf-8?b?J3Mgc3Vic2NyaXB0aW9ucyBbNDNGQjFEM0Fd?=",
         "Date: Sat, 21 Nov 2026 05:05:00 +0000",
         "Message-ID: <dlv_01jd8m2k@relay.example>",
         "In-Reply-To: <transfer-#@relay.example>",
