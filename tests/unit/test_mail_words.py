@@ -74,6 +74,6 @@ def test_a_plural_takes_the_form_of_its_language() -> None:
 
 def test_a_catalogue_that_is_none_is_a_configuration_problem(tmp_path: Path) -> None:
     path = tmp_path / "de.po"
-    path.write_text('msgid "a\nmsgstr')
+    path.write_bytes(b'msgid "a"\nmsgstr "\xff"\n')
     with pytest.raises(ConfigError, match=r"de\.po"):
         read(path)
