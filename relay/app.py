@@ -33,7 +33,7 @@ from relay.pressure import Pressure
 from relay.receive import Receiver
 from relay.record import Recorder
 from relay.services import SERVICES, Services, connect, open_services
-from relay.store.durability import durability_problems, durability_unknown
+from relay.store.durability import durability_problems, durability_unknown, replicas_short
 from relay.store.hints import Hint
 
 _LOOK_AGAIN_S = 1.0
@@ -156,6 +156,8 @@ async def _refuse_to_lose(config: Config, unsafe_durability: bool, log: Filterin
         problems = await durability_problems(client)
         for unknown in await durability_unknown(client):
             log.warning("durability.unknown", detail=unknown)
+        for short in await replicas_short(client, config.store.wait_replicas):
+            log.warning("durability.short", detail=short)
     finally:
         await client.close()
     if problems and not (unsafe_durability or config.store.unsafe_durability):

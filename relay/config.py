@@ -61,6 +61,8 @@ class StoreSection(_Section):
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     connections: Positive
     timeout_seconds: Seconds
+    wait_replicas: Annotated[int, Field(ge=0)]
+    wait_seconds: Seconds
     unsafe_durability: bool
 
 

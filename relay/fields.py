@@ -10,6 +10,8 @@ from ipaddress import ip_network
 
 from pydantic_core import PydanticCustomError
 
+from relay.places import BadAddress, parse_group
+
 _PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _REDIS_URL = re.compile(
     r"rediss?://([^@/?#\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#\[\]]*)" + _PORT + r"(/[0-9]*)?(\?\S*)?|unix://\S+"
@@ -30,10 +32,15 @@ def network(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """Where a Redis or Valkey is."""
+    """Where a Redis or Valkey is, or the Sentinels that know."""
     # What is wrong with it is not shown: there may be a password in it.
+    try:
+        if parse_group(text) is not None:
+            return text
+    except BadAddress as problem:
+        raise PydanticCustomError("url", str(problem)) from None
     if not _REDIS_URL.fullmatch(text):
-        raise PydanticCustomError("url", "give redis://user:password@host:port/0, rediss://… or unix://…")
+        raise PydanticCustomError("url", "give redis://user:password@host:port/0, rediss://…, unix://… or redis+sentinel://h1,h2,h3/name/0")
     return text
 
 

@@ -15,6 +15,8 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
+from relay.store.address import pool_of
+
 FAN_OUT = "fan_out"
 DELIVER = "deliver"
 _GAP_S = 0.02
@@ -33,9 +35,7 @@ def from_bytes(raw: bytes) -> dict[str, Any]:
 
 def open_pool(url: str) -> ArqRedis:
     """arq's own connection, with JSON in place of its pickle."""
-    pool = ConnectionPool.from_url(
-        url, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True, health_check_interval=30
-    )
+    pool = pool_of(url, ConnectionPool, timeout_s=10)
     return ArqRedis(pool_or_conn=pool, job_serializer=to_bytes, job_deserializer=from_bytes)
 
 

@@ -26,7 +26,7 @@ from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
 from relay.own import own_addresses
 from relay.store import Store
-from relay.store.client import Client
+from relay.store.client import Client, Copies
 from relay.vault import Vault
 from relay.webhook import WebhookSender
 
@@ -81,7 +81,11 @@ def connect(config: Config) -> Client:
     """A client of the database; nothing is sent yet."""
     store = config.store
     return Client.connect(
-        store.url, prefix=store.prefix, connections=store.connections, timeout_s=store.timeout_seconds
+        store.url,
+        prefix=store.prefix,
+        connections=store.connections,
+        timeout_s=store.timeout_seconds,
+        copies=Copies(store.wait_replicas, store.wait_seconds),
     )
 
 

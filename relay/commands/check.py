@@ -21,7 +21,7 @@ from relay.mail.send import Mailer
 from relay.services import connect, tls_of
 from relay.store import Store
 from relay.store.accounts import BOOKS, JOB
-from relay.store.durability import durability_problems, durability_unknown
+from relay.store.durability import durability_problems, durability_unknown, replicas_short
 from relay.times import format_ms
 
 
@@ -92,7 +92,9 @@ async def _database(config: Config) -> list[str]:
         await client.plain.ping()
         for unknown in await durability_unknown(client):
             click.echo(f"? {unknown}", err=True)
-        return await durability_problems(client) + await _accounts(config, Store.over(client))
+        problems = await durability_problems(client)
+        problems += await replicas_short(client, config.store.wait_replicas)
+        return problems + await _accounts(config, Store.over(client))
     except StoreError as error:
         return [f"database: {error}; check RELAY_STORE__URL"]
     finally:

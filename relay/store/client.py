@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import hiredis
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import (
     BusyLoadingError,
     NoScriptError,
@@ -38,6 +37,7 @@ from redis.exceptions import (
 )
 
 from relay.errors import StoreError, StoreFull, StoreUnavailable
+from relay.store.address import pool_of
 
 Arg = bytes | str | int | float
 Op = tuple[Arg, ...]
@@ -83,23 +83,12 @@ class Call:
     ops: Sequence[Op]
 
 
-class _Packed:
-    """Commands packed by hiredis: redis-py's asyncio connection packs in Python, at several times the cost
-    of the round trip where a call carries hundreds of arguments."""
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """On how many replicas a write must be before it counts, and how long they may take."""
 
-    def pack_command(self, *args: Any) -> list[bytes]:
-        return [_packed(args)]
-
-    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        return [_packed(tuple(command)) for command in commands]
-
-
-class _Connection(_Packed, Connection):
-    """A plain connection."""
-
-
-class _TlsConnection(_Packed, SSLConnection):
-    """A connection over TLS."""
+    least: int = 0
+    within_s: float = 1.0
 
 
 class Plain(Redis):
@@ -114,25 +103,19 @@ class Plain(Redis):
 class Client:
     """The connection pool and the batched call. Raises only `StoreError` and its kinds."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: Redis, prefix: str, copies: Copies = Copies()) -> None:
+        self._copies = copies
         self.redis = redis
         self.plain = Plain(connection_pool=redis.connection_pool)
         self.prefix = prefix
 
     @classmethod
-    def connect(cls, url: str, *, prefix: str, connections: int, timeout_s: float = 10.0) -> Client:
+    def connect(
+        cls, url: str, *, prefix: str, connections: int, timeout_s: float = 10.0, copies: Copies = Copies()
+    ) -> Client:
         """A client for `url`; nothing is sent before the first call."""
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=min(timeout_s, 5.0),
-            socket_keepalive=True,
-            health_check_interval=30,
-            **({} if url.startswith("unix:") else {"connection_class": _kind(url)}),
-        )
-        return cls(Redis(connection_pool=pool), prefix)
+        pool = pool_of(url, BlockingConnectionPool, max_connections=connections, timeout=timeout_s, timeout_s=timeout_s)
+        return cls(Redis(connection_pool=pool), prefix, copies)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -146,38 +129,52 @@ class Client:
         """The name of a key: `<prefix>:{<tag>}` and, where there are several, `:<rest>`."""
         return f"{self.prefix}:{{{tag}}}:{rest}" if rest else f"{self.prefix}:{{{tag}}}"
 
-    async def run(self, script: Script, ops: Sequence[Op]) -> list[Any]:
+    async def run(self, script: Script, ops: Sequence[Op], *, confirm: bool = False) -> list[Any]:
         """The replies of one script, one an operation."""
         if not ops:
             return []
-        (replies,) = await self.batch([Call(script, ops)])
+        (replies,) = await self.batch([Call(script, ops)], confirm=confirm)
         return replies
 
-    async def batch(self, calls: Sequence[Call]) -> list[list[Any]]:
-        """Several scripts in one round trip, done in their order; one list of replies a call."""
+    async def confirm(self) -> None:
+        """As many replicas as are asked for have all that was written until now. StoreUnavailable if not."""
+        if self._copies.least:
+            await self.batch([], confirm=True)
+
+    async def batch(self, calls: Sequence[Call], *, confirm: bool = False) -> list[list[Any]]:
+        """Several scripts in one round trip, done in their order; one list of replies a call. To `confirm`,
+        enough replicas must have them too: what they did stands also where StoreUnavailable says not."""
+        confirm = confirm and self._copies.least > 0
         try:
-            return await self._send(calls)
+            return await self._send(calls, confirm)
         except NoScriptError:
             # The server restarted or failed over, and lost its script cache. What ran before the
             # missing script is idempotent, so the whole batch goes again.
             await self._load({call.script for call in calls})
-            return await self._guarded(calls)
+            return await self._guarded(calls, confirm)
         except (RedisError, *_AWAY) as error:
             raise translated(error) from error
 
-    async def _guarded(self, calls: Sequence[Call]) -> list[list[Any]]:
+    async def _guarded(self, calls: Sequence[Call], confirm: bool) -> list[list[Any]]:
         try:
-            return await self._send(calls)
+            return await self._send(calls, confirm)
         except (RedisError, *_AWAY) as error:
             raise translated(error) from error
 
-    async def _send(self, calls: Sequence[Call]) -> list[list[Any]]:
-        if len(calls) == 1:
+    async def _send(self, calls: Sequence[Call], confirm: bool) -> list[list[Any]]:
+        if len(calls) == 1 and not confirm:
             return [await self.redis.execute_command(*self._command(calls[0]))]  # type: ignore[no-untyped-call]
         async with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 pipe.execute_command(*self._command(call))
-            return list(await pipe.execute())
+            if confirm:
+                # WAIT counts from the last write of its own connection, and a repeat writes nothing.
+                pipe.execute_command("SET", self.key("waited"), "1")
+                pipe.execute_command("WAIT", self._copies.least, round(self._copies.within_s * 1000))
+            replies = list(await pipe.execute())
+        if confirm and (reached := replies.pop()) < self._copies.least:
+            raise StoreUnavailable(f"{reached} of {self._copies.least} replicas have what was written")
+        return replies[: len(calls)]
 
     def _command(self, call: Call) -> list[Arg]:
         command: list[Arg] = ["EVALSHA", call.script.sha, 1, self.key(str(call.ops[0][0])), self.prefix]
@@ -192,18 +189,6 @@ class Client:
                 await self.redis.script_load(script.text)
         except (RedisError, *_AWAY) as error:
             raise translated(error) from error
-
-
-def _packed(command: Sequence[Arg]) -> bytes:
-    # redis-py names some commands in two words, which the protocol takes as two arguments.
-    name = command[0]
-    words = name.split() if isinstance(name, str) else [name]
-    packed: bytes = hiredis.pack_command((*words, *command[1:]))
-    return packed
-
-
-def _kind(url: str) -> type[Connection]:
-    return _TlsConnection if url.startswith("rediss:") else _Connection
 
 
 def translated(error: BaseException) -> StoreError:
@@ -240,10 +225,18 @@ class GroupCommit:
     """
 
     def __init__(
-        self, client: Client, script: Script, *, most: int = 256, lanes: int = 1, linger_s: float = 0.0
+        self,
+        client: Client,
+        script: Script,
+        *,
+        most: int = 256,
+        lanes: int = 1,
+        linger_s: float = 0.0,
+        confirm: bool = False,
     ) -> None:
         self._client = client
         self._script = script
+        self._confirm = confirm
         self._most = most
         self._free = lanes
         self._linger_s = linger_s
@@ -278,7 +271,8 @@ class GroupCommit:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 try:
-                    replies = await self._client.run(self._script, [op for ops, _ in batch for op in ops])
+                    together = [op for ops, _ in batch for op in ops]
+                    replies = await self._client.run(self._script, together, confirm=self._confirm)
                 except Exception as error:
                     # Whatever it is, it is those who wait that are told: nobody reads a task's exception.
                     for _, future in batch:

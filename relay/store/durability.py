@@ -43,6 +43,19 @@ async def durability_unknown(client: Client) -> list[str]:
     return [_UNKNOWN]
 
 
+async def replicas_short(client: Client, wanted: int) -> list[str]:
+    """One sentence where fewer replicas are connected than an acknowledgement waits for; none when all is well."""
+    if not wanted:
+        return []
+    with translating():
+        told: dict[str, Any] = await client.redis.info("replication")
+    connected = int(told.get("connected_slaves", 0))
+    if connected >= wanted:
+        return []
+    short = f"store.wait_replicas is {wanted} and {connected} replicas are connected"
+    return [f"database: {short}: every event is answered 503 until there are enough; start them, or lower it"]
+
+
 async def _settings(client: Client) -> dict[str, str] | None:
     found: dict[str, str] = {}
     try:

@@ -80,7 +80,7 @@ class Transfers:
         self._joint = "1" if joint else "0"
         self._look = GroupCommit(client, Script.read("look"), linger_s=_LINGER_S)
         self._claim = GroupCommit(client, Script.read("claim"))
-        self._accept = GroupCommit(client, Script.read("accept"), linger_s=_LINGER_S)
+        self._accept = GroupCommit(client, Script.read("accept"), linger_s=_LINGER_S, confirm=True)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields = GroupCommit(client, Script.read("fields"), lanes=2)

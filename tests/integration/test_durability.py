@@ -10,7 +10,7 @@ import pytest
 from relay.embedded import EmbeddedValkey
 from relay.errors import StoreError
 from relay.store.client import Client
-from relay.store.durability import durability_problems, durability_unknown
+from relay.store.durability import durability_problems, durability_unknown, replicas_short
 
 
 @pytest.fixture
@@ -69,7 +69,13 @@ async def test_where_settings_are_hidden_what_can_be_told_is_told(client: Client
 
 async def test_a_database_that_is_not_there_is_the_stores_error(unused_tcp_port: int) -> None:
     client = Client.connect(f"redis://127.0.0.1:{unused_tcp_port}/0", prefix="t", connections=1)
-    for ask in (durability_problems, durability_unknown):
+    for ask in (durability_problems, durability_unknown, replicas_short):
         with pytest.raises(StoreError):
             await ask(client)
     await client.close()
+
+
+async def test_fewer_replicas_than_an_acknowledgement_waits_for_are_told(client: Client) -> None:
+    assert await replicas_short(client, 0) == []
+    (told,) = await replicas_short(client, 2)
+    assert "wait_replicas is 2 and 0 replicas are connected" in told

@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
     if "_data" not in path.parts
 }
-NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.forms", "relay.model", "relay.times"}
+NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
     "relay.accounts", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle", "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",

@@ -1,0 +1,141 @@
+"""How is a connection to the database opened?
+
+To one server, or to whoever is primary of a group: such a connection asks the Sentinels each time it is
+opened, and is dropped when what it is connected to is primary no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import hiredis
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError
+
+from relay.places import Group, Login, parse_group
+
+_CONNECT_S = 5.0
+_SENTINEL_S = 1.0
+"""How long one Sentinel may take to answer before the next is asked."""
+
+Pool = TypeVar("Pool", ConnectionPool, BlockingConnectionPool)
+
+
+async def primary_of(group: Group) -> tuple[str, int]:
+    """Host and port of the primary, by the first Sentinel that knows. ConnectionError when none does."""
+    for host, port in group.sentinels:
+        sentinel = Redis(
+            host=host,
+            port=port,
+            **_shown(group.of_sentinels),
+            ssl=group.tls,
+            socket_timeout=_SENTINEL_S,
+            socket_connect_timeout=_SENTINEL_S,
+        )
+        try:
+            asking = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", group.service)  # type: ignore[no-untyped-call]
+            found = await asking
+        except (RedisError, OSError, TimeoutError):
+            continue
+        finally:
+            await sentinel.aclose()
+        if found:
+            return found[0].decode(), int(found[1])
+    raise RedisConnectionError(f"no Sentinel knows a primary of {group.service}")
+
+
+class _Packed:
+    """Commands packed by hiredis: redis-py's asyncio connection packs in Python, at several times the cost
+    of the round trip where a call carries hundreds of arguments."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return [packed(args)]
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        return [packed(tuple(command)) for command in commands]
+
+
+class _Plain(_Packed, Connection):
+    """To one server."""
+
+
+class _Tls(_Packed, SSLConnection):
+    """To one server, over TLS."""
+
+
+class _Following:
+    """A connection to whoever is primary. It goes before a connection class of redis-py's."""
+
+    def __init__(self, *, group: Group, **more: Any) -> None:
+        self._group = group
+        super().__init__(**more)
+
+    async def _connect(self) -> None:
+        self.host, self.port = await primary_of(self._group)
+        await super()._connect()  # type: ignore[misc]
+
+    async def on_connect(self) -> None:
+        """As redis-py's, and then asks whether this is the primary: for a while after a failover Sentinels
+        may name the old one, which comes back as a replica."""
+        await super().on_connect()  # type: ignore[misc]
+        await self.send_command("ROLE")  # type: ignore[attr-defined]
+        role = await self.read_response()
+        if role[0] != b"master":
+            raise RedisConnectionError("the Sentinels name a server that is no primary")
+
+    async def read_response(self, *args: Any, **more: Any) -> Any:
+        """As redis-py's, but a primary that became a replica is left, so that the next one is asked for."""
+        try:
+            return await super().read_response(*args, **more)  # type: ignore[misc]
+        except ReadOnlyError:
+            await self.disconnect()  # type: ignore[attr-defined]
+            raise
+
+
+class _FollowingPlain(_Following, _Plain):
+    """To the primary of a group."""
+
+
+class _FollowingTls(_Following, _Tls):
+    """To the primary of a group, over TLS."""
+
+
+def pool_of(url: str, kind: type[Pool], *, timeout_s: float, **more: Any) -> Pool:
+    """A pool of connections to `url`; nothing is sent yet. `timeout_s` is of one call."""
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, _CONNECT_S),
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        **more,
+    }
+    group = parse_group(url)
+    if group is None:
+        if not url.startswith("unix:"):
+            options["connection_class"] = _Tls if url.startswith("rediss:") else _Plain
+        return kind.from_url(url, **options)
+    return kind(
+        connection_class=_FollowingTls if group.tls else _FollowingPlain,
+        group=group,
+        **_shown(group.login),
+        db=group.database,
+        **options,
+    )
+
+
+def _shown(login: Login) -> dict[str, Any]:
+    return {
+        "username": unquote(login.username) if login.username else None,
+        "password": unquote(login.password) if login.password else None,
+    }
+
+
+def packed(command: Sequence[Any]) -> bytes:
+    """A command as the protocol has it. redis-py names some in two words, which are two arguments."""
+    name = command[0]
+    words = name.split() if isinstance(name, str) else [name]
+    written: bytes = hiredis.pack_command((*words, *command[1:]))
+    return written
