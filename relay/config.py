@@ -45,6 +45,7 @@ class Server(_Section):
     header_timeout_seconds: Seconds
     body_timeout_seconds: Seconds
     keepalive_seconds: Seconds
+    allowed_hosts: tuple[str, ...]
     trusted_proxies: tuple[Annotated[str, AfterValidator(network)], ...]
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -81,6 +82,7 @@ def child_environ(
         "RELAY_EGRESS__ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         "RELAY_EGRESS__ALLOW_HTTP": "true",
         "RELAY_MAILBOX__ENABLED": "true",
+        "RELAY_SERVER__ALLOWED_HOSTS": json.dumps(["localhost", *([options.host] if options.host else [])]),
         "RELAY_LOG__FORMAT": "json",
         "RELAY_WORKER__LEASE_SECONDS": _LEASE_S,
         "RELAY_MAIL__URL": mail_url,

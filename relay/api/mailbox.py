@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from aiohttp import web
 
 from relay.api import pages
+from relay.api.browsers import from_our_page
 from relay.api.limiting import FAILURES
 from relay.api.paging import Query, listed
 from relay.api.problems import Problem, not_found
@@ -43,7 +44,7 @@ def add_pages(app: web.Application) -> None:
         return
     app.router.add_get(_LIST.path, guarded(_LIST))
     app.router.add_get("/mailbox", show, allow_head=False)
-    app.router.add_post("/mailbox/sign-in", sign_in)
+    app.router.add_post("/mailbox/sign-in", from_our_page(sign_in))
     app.router.add_get("/mailbox/messages/{id}/html", frame)
 
 

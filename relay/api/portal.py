@@ -18,6 +18,7 @@ from pydantic import Field
 from relay.api import pages
 from relay.api.activity import shown as activity_shown
 from relay.api.bodies import Body, read_body
+from relay.api.browsers import from_our_page
 from relay.api.deliveries import shown as delivery_shown
 from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
@@ -53,7 +54,7 @@ def add_pages(app: web.Application) -> None:
     """The portal's pages."""
     app.router.add_get("/portal", show)
     app.router.add_get("/portal/sign-in/{link}", sign_in, allow_head=False)
-    app.router.add_post("/portal/sign-out", sign_out)
+    app.router.add_post("/portal/sign-out", from_our_page(sign_out))
     app.router.add_get("/static/portal.css", pages.stylesheet)
 
 

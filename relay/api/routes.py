@@ -35,6 +35,7 @@ from relay.api import (
     transfers,
     verify_help,
 )
+from relay.api.browsers import add_host_check
 from relay.api.limiting import add_limits
 from relay.api.ownership import CHECKS, limit_of
 from relay.api.problems import problems
@@ -277,6 +278,7 @@ def add_routes(app: web.Application) -> None:
         app[AUTH] = Authenticator(services.store.registry, services.vault, token, clock=services.clock)
     if problems not in app.middlewares:
         app.middlewares.append(problems)
+    add_host_check(app, services.config.server)
     add_limits(app, services.config)
     app[CHECKS] = limit_of(services.config)
     for route in ROUTES:
