@@ -238,6 +238,11 @@ class Endpoint(_Stored):
     created_at_ms: int
     updated_at_ms: int
 
+    @property
+    def signing_keys(self) -> tuple[Secret, ...]:
+        """The key pairs that sign: the current one first, then those that do until they expire."""
+        return () if self.signing_key is None else (self.signing_key, *self.previous_signing_keys)
+
     def disabled(self, reason: str, now_ms: int) -> Endpoint:
         """As it is from now on when it is not sent to; unchanged when it was disabled already."""
         if self.state is EndpointState.DISABLED:

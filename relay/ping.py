@@ -13,7 +13,7 @@ import orjson
 
 from relay.auth import random_text
 from relay.errors import SignatureError, VaultError
-from relay.model import PING, Attempt, Endpoint, Outcome
+from relay.model import PING, Attempt, Endpoint, Outcome, Secret
 from relay.services import Services
 from relay.signing import Ed25519Key, HmacKey, Key
 from relay.times import format_ms
@@ -54,13 +54,13 @@ async def ping(services: Services, endpoint: Endpoint, now_ms: int, *, forged: b
 def _opened(vault: Vault, endpoint: Endpoint, now_ms: int) -> tuple[list[Key], dict[str, str]]:
     """The keys that sign at this time, and the endpoint's own headers."""
     context = f"endpoint:{endpoint.id}:secret"
-    keys: list[Key] = [
-        HmacKey.parse(vault.open(secret.sealed, context=context).decode())
-        for secret in endpoint.secrets
-        if secret.expires_at_ms is None or secret.expires_at_ms > now_ms
-    ]
-    if endpoint.signing_key is not None:
-        keys.append(Ed25519Key.parse(vault.open(endpoint.signing_key.sealed, context=context).decode()))
+
+    def opened(kept: tuple[Secret, ...]) -> list[str]:
+        live = (one for one in kept if one.expires_at_ms is None or one.expires_at_ms > now_ms)
+        return [vault.open(one.sealed, context=context).decode() for one in live]
+
+    keys: list[Key] = [HmacKey.parse(text) for text in opened(endpoint.secrets)]
+    keys += [Ed25519Key.parse(text) for text in opened(endpoint.signing_keys)]
     if endpoint.sealed_headers is None:
         return keys, {}
     headers: dict[str, str] = orjson.loads(

@@ -119,6 +119,9 @@ class Rotation:
             update={
                 "secrets": tuple(self._secret_again(one, context) for one in now.secrets),
                 "signing_key": None if key is None else self._secret_again(key, context),
+                "previous_signing_keys": tuple(
+                    self._secret_again(one, context) for one in now.previous_signing_keys
+                ),
                 "sealed_headers": None if headers is None else self._again(headers, f"endpoint:{now.id}:headers"),
             }
         )
@@ -131,7 +134,7 @@ class Rotation:
 
 
 def _of_endpoint(endpoint: Endpoint) -> list[tuple[str, str]]:
-    secrets = [*endpoint.secrets, *([endpoint.signing_key] if endpoint.signing_key is not None else [])]
+    secrets = (*endpoint.secrets, *endpoint.signing_keys)
     found = [(one.sealed, f"endpoint:{endpoint.id}:secret") for one in secrets]
     if endpoint.sealed_headers is not None:
         found.append((endpoint.sealed_headers, f"endpoint:{endpoint.id}:headers"))

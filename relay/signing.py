@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -83,6 +85,14 @@ class Ed25519Key:
         if not hmac.compare_digest(public, seed_and_public[32:]):
             raise SignatureError("the two halves of a signing key do not belong together")
         self.public_text = "whpk_" + base64.b64encode(public).decode()
+
+    def jwk(self) -> dict[str, str]:
+        """The public half as a JSON Web Key (RFC 8037); `kid` is its thumbprint (RFC 7638). `whpk` is the
+        same in the text form of Standard Webhooks."""
+        members = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(self._public.public_bytes_raw())}
+        canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+        thumbprint = _base64url(hashlib.sha256(canonical).digest())
+        return members | {"use": "sig", "alg": "EdDSA", "kid": thumbprint, "whpk": self.public_text}
 
     @classmethod
     def parse(cls, text: str) -> Ed25519Key:
@@ -215,6 +225,10 @@ def _candidates(header: str) -> list[tuple[str, bytes]]:
         except (UnicodeEncodeError, binascii.Error):
             continue
     return found
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _decode(text: str, prefix: str) -> bytes:

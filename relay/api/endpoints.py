@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from relay import recovery
-from relay.api import ownership
+from relay.api import key_sets, ownership
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
 from relay.api.partners import existing as existing_partner
@@ -60,7 +60,7 @@ class FilterBody(Body):
 
 class EndpointBody(Body):
     """A new endpoint. `event_types` absent: all. `rate_limit` is requests a minute. `secret`: a `whsec_…` of your
-    own. `asymmetric`: sign with an Ed25519 key (`v1a`) too, whose public half is answered. `verify`: store it only
+    own. `asymmetric`: sign with an Ed25519 key (`v1a`) too, whose public half is answered, and published at `key_set`. `verify`: store it only
     if a pre-flight with a signed ping finds no problem. `handshake`: store it only if it consents, as CloudEvents
     has it (`OPTIONS`); what it allows is then its rate limit."""
 
@@ -89,6 +89,7 @@ class EndpointChange(Body):
     ordering: Literal["transfer", "none"] | None = None
     headers: Headers | None = None
     rate_limit: Rate | None = None
+    asymmetric: bool | None = None
     handshake: bool | None = None
     format: Literal["standard"] | None = None
     state: EndpointState | None = None
@@ -101,11 +102,7 @@ async def create(call: Call) -> web.Response:
     _check(services, body)
     partner = await existing_partner(call)
     id_, secret = f"ep_{random_text(20)}", body.secret or new_secret()
-    private_half: Secret | None = None
-    public: str | None = None
-    if body.asymmetric:
-        private, public = new_signing_key()
-        private_half = Secret(sealed=seal_secret(services, id_, private), created_at_ms=now_ms)
+    pair, public = _new_pair(services, id_, now_ms) if body.asymmetric else (None, None)
     endpoint = Endpoint(
         id=id_,
         partner=partner.key,
@@ -117,7 +114,7 @@ async def create(call: Call) -> web.Response:
         rate_limit=body.rate_limit,
         format=body.format,
         secrets=(Secret(sealed=seal_secret(services, id_, secret), created_at_ms=now_ms),),
-        signing_key=private_half,
+        signing_key=pair,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         **_sealed_headers(services, id_, body.headers),
@@ -129,7 +126,7 @@ async def create(call: Call) -> web.Response:
     report = await ownership.require(call, endpoint) if body.verify else None
     await services.store.registry.create_endpoint(endpoint, most=services.config.limits.endpoints_per_partner)
     await recovery.registered(services, partner.key)
-    made = {**shown(endpoint).model_dump(), "secret": secret, "public_key": public}
+    made = {**shown(services, endpoint).model_dump(), "secret": secret, "public_key": public}
     if report is not None:
         made["findings"] = ownership.shown(report)
     return answer(NewEndpointShape(**made).model_dump(mode="json", exclude_unset=True), 201)
@@ -176,6 +173,7 @@ async def change(call: Call) -> web.Response:
             update |= _sealed_headers(services, now.id, body.headers)
         if body.url is not None:
             update["url"] = body.url
+        update |= _key_pair(services, now, body.asymmetric, now_ms)
         return now.model_copy(update=update | consented)
 
     changed = await services.store.registry.change_endpoint(call.partner, call.part("endpoint"), apply)
@@ -190,6 +188,14 @@ async def change(call: Call) -> web.Response:
     return answer(await with_health(services, changed))
 
 
+def _key_pair(services: Services, now: Endpoint, wanted: bool | None, now_ms: int) -> dict[str, Any]:
+    """What changes because a key pair is wanted, or not wanted any more."""
+    if wanted is None or wanted == (now.signing_key is not None):
+        return {}
+    pair = _new_pair(services, now.id, now_ms)[0] if wanted else None
+    return {"signing_key": pair, "previous_signing_keys": ()}
+
+
 async def _consented(call: Call, body: EndpointChange) -> dict[str, Any]:
     """What changes because the endpoint is asked, or is not to be asked any more; 422 when it refuses."""
     if not body.model_fields_set & {"url", "rate_limit", "handshake"}:
@@ -197,7 +203,7 @@ async def _consented(call: Call, body: EndpointChange) -> dict[str, Any]:
     now = await existing(call)
     wanted = now.consent_origin is not None if body.handshake is None else body.handshake
     if not wanted:
-        return {"consent_origin": None, "allowed_rate": None}
+        return {} if now.consent_origin is None else {"consent_origin": None, "allowed_rate": None}
     rate = body.rate_limit if "rate_limit" in body.model_fields_set else now.rate_limit
     url = body.url or now.url
     becomes = now.model_copy(update={"url": url, "rate_limit": rate})
@@ -223,10 +229,12 @@ async def with_health(services: Services, endpoint: Endpoint) -> EndpointShape:
     """An endpoint with how it has been doing."""
     state = await services.store.queues.state(endpoint.id)
     failing = state.get("fs")
-    return shown(endpoint, failing_since_ms=int(failing) if failing else None)
+    return shown(services, endpoint, failing_since_ms=int(failing) if failing else None)
 
 
-def shown(endpoint: Endpoint, *, failing_since_ms: int | None = None) -> EndpointShape:
+def shown(
+    services: Services, endpoint: Endpoint, *, failing_since_ms: int | None = None
+) -> EndpointShape:
     """An endpoint as the API shows it: no secret, and of its headers the names only."""
     return EndpointShape(
         id=endpoint.id,
@@ -239,6 +247,8 @@ def shown(endpoint: Endpoint, *, failing_since_ms: int | None = None) -> Endpoin
         rate_limit=endpoint.rate_limit,
         handshake=endpoint.consent_origin is not None,
         allowed_rate=endpoint.allowed_rate,
+        asymmetric=endpoint.signing_key is not None,
+        key_set=key_sets.url_of(services.config, endpoint),
         format=endpoint.format,
         state=endpoint.state,
         disabled_reason=endpoint.disabled_reason,
@@ -247,6 +257,12 @@ def shown(endpoint: Endpoint, *, failing_since_ms: int | None = None) -> Endpoin
         created_at=format_ms(endpoint.created_at_ms),
         updated_at=format_ms(endpoint.updated_at_ms),
     )
+
+
+def _new_pair(services: Services, endpoint: str, now_ms: int) -> tuple[Secret, str]:
+    """A key pair: its private half as it is stored, and its public half."""
+    private, public = new_signing_key()
+    return Secret(sealed=seal_secret(services, endpoint, private), created_at_ms=now_ms), public
 
 
 def seal_secret(services: Services, endpoint: str, secret: str) -> str:

@@ -24,6 +24,7 @@ from relay.api import (
     feed,
     heads,
     health,
+    key_sets,
     mailbox,
     partners,
     portal,
@@ -260,6 +261,10 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
            (Answer(200, "OpenAPI 3.1.", media="application/json"),)), docs.document),
     (Route("GET", "/docs", "getDocs", "Operation", Access.PUBLIC, "This document, to read", None,
            (Answer(200, "A page.", media="text/html"),)), docs.page),
+    (Route("GET", key_sets.PATH, "getKeySet", "Endpoints", Access.PUBLIC,
+           "The public keys that an endpoint's messages are signed with", None,
+           (Answer(200, "A JSON Web Key Set.", key_sets.KeySetShape, media=key_sets.MEDIA),), refuses=(404, 429, 503)),
+     key_sets.get),
 )  # fmt: skip
 """What anybody may ask."""
 
@@ -286,7 +291,7 @@ def add_routes(app: web.Application) -> None:
         path = _VARIABLE.sub(r"{\1:[^/]+}", route.path)
         app.router.add_route(route.method, path, guarded(route))
     for route, page in OPEN:
-        app.router.add_get(route.path, page)  # answers HEAD too, which load balancers ask
+        app.router.add_get(_VARIABLE.sub(r"{\1:[^/]+}", route.path), page)  # answers HEAD too, which load balancers ask
     app.router.add_get("/", docs.home)
     portal.add_pages(app)
     mailbox.add_pages(app)

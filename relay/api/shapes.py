@@ -110,7 +110,8 @@ class FindingShape(Shape):
 
 class EndpointShape(Shape):
     """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works.
-    `handshake`: it was asked, and consented to at most `allowed_rate` requests a minute."""
+    `handshake`: it was asked, and consented to at most `allowed_rate` requests a minute. `key_set`: where the
+    public keys are that sign too, null where there is no key pair."""
 
     id: str
     url: str
@@ -122,6 +123,8 @@ class EndpointShape(Shape):
     rate_limit: int | None
     handshake: bool
     allowed_rate: int | None
+    asymmetric: bool
+    key_set: str | None
     format: Literal["standard"]
     state: EndpointState
     disabled_reason: str | None
@@ -150,10 +153,11 @@ class SecretShape(Shape):
 
 
 class RotatedShape(Shape):
-    """The new secret, and until when the previous one signs too."""
+    """The secret, new unless the key pair was replaced, and until when the previous one signs too."""
 
     secret: str
     previous_expires_at: Time | None
+    public_key: str | None
 
 
 class RequestShape(Shape):

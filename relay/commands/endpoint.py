@@ -34,6 +34,7 @@ def list_(api: Api, partner: str) -> None:
 @click.option("--rate-limit", type=int, help="Requests a minute.")
 @click.option("--header", "headers", multiple=True, help='A header to send along: "Name: value".')
 @click.option("--secret", help="A signing secret of your own, whsec_…; one is made when absent.")
+@click.option("--asymmetric", is_flag=True, help="Sign with a key pair (v1a) too; its public half is published.")
 @click.option("--verify", is_flag=True, help="Register it only if a pre-flight with a signed ping finds no problem.")
 @click.option("--handshake", is_flag=True, help="Register it only if it consents (CloudEvents, OPTIONS).")
 @connected
@@ -47,6 +48,7 @@ def add(
     rate_limit: int | None,
     headers: tuple[str, ...],
     secret: str | None,
+    asymmetric: bool,
     verify: bool,
     handshake: bool,
 ) -> None:
@@ -61,7 +63,8 @@ def add(
     )
     if headers:
         body["headers"] = dict(_header(text) for text in headers)
-    body |= {name: True for name, asked in (("verify", verify), ("handshake", handshake)) if asked}
+    flags = {"asymmetric": asymmetric, "verify": verify, "handshake": handshake}
+    body |= {name: True for name, is_set in flags.items() if is_set}
     api.show(api.ask("POST", "partners", partner, "endpoints", body=body))
 
 
@@ -180,11 +183,12 @@ def secret(api: Api, partner: str, endpoint: str) -> None:
 @endpoint_command.command("rotate")
 @click.argument("partner")
 @click.argument("endpoint")
-@click.option("--overlap-seconds", type=int, help="For how long the old secret signs too; a day when absent.")
+@click.option("--overlap-seconds", type=int, help="For how long the old one signs too; a day when absent.")
+@click.option("--key-pair", is_flag=True, help="Replace the key pair (v1a) and not the secret.")
 @connected
-def rotate(api: Api, partner: str, endpoint: str, overlap_seconds: int | None) -> None:
-    """Replace the signing secret."""
-    body = given(overlap_seconds=overlap_seconds)
+def rotate(api: Api, partner: str, endpoint: str, overlap_seconds: int | None, key_pair: bool) -> None:
+    """Replace the signing secret, or the key pair."""
+    body = given(overlap_seconds=overlap_seconds, what="key_pair" if key_pair else None)
     api.show(api.ask("POST", "partners", partner, "endpoints", endpoint, "secret", "rotate", body=body))
 
 

@@ -101,9 +101,9 @@ class WebhookChannel:
             (HmacKey.parse(self._vault.open(secret.sealed, context=context).decode()), secret.expires_at_ms)
             for secret in endpoint.secrets
         ]
-        if endpoint.signing_key is not None:
-            text = self._vault.open(endpoint.signing_key.sealed, context=context).decode()
-            keys.append((Ed25519Key.parse(text), endpoint.signing_key.expires_at_ms))
+        for pair in endpoint.signing_keys:
+            text = self._vault.open(pair.sealed, context=context).decode()
+            keys.append((Ed25519Key.parse(text), pair.expires_at_ms))
         headers: dict[str, str] = {}
         if endpoint.sealed_headers is not None:
             headers = orjson.loads(
