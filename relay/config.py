@@ -105,6 +105,14 @@ class Retry(_Section):
     disable_after_seconds: Seconds
 
 
+class BreakerSection(_Section):
+    """`[breaker]`"""
+
+    failures_to_open: Annotated[int, Field(ge=0)]
+    probe_seconds: Seconds
+    probe_max_seconds: Seconds
+
+
 class Egress(_Section):
     """`[egress]`"""
 
@@ -228,6 +236,7 @@ class Config(_Section):
     secrets: Secrets
     worker: Worker
     retry: Retry
+    breaker: BreakerSection
     egress: Egress
     mail: Mail
     mailbox: MailboxSection

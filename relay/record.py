@@ -78,6 +78,11 @@ class Recorder:
                 "delivery." + status, delivery=delivery.id, transfer=delivery.transfer, reason=reason
             )
 
+    def switched(self, endpoint: str, breaker: str) -> None:
+        """An endpoint's breaker opened, or went on to ramp up, or closed."""
+        self._counters.add(f"relay_breaker_switches_total|to={breaker}")
+        self._log.info("breaker." + breaker, endpoint=endpoint)
+
     def failed(self, delivery: Delivery) -> None:
         """The relay itself failed while sending; called while the exception is being handled."""
         self._counters.add("relay_internal_errors_total")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from relay.breaker import CLOSED, ramping
 from relay.lifecycle import FINAL
 from relay.model import Audience, Channel, Endpoint, EndpointState
 from relay.ping import ping
@@ -35,20 +36,34 @@ async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
 
 
 async def enable(services: Services, endpoint: Endpoint, now_ms: int) -> None:
-    """Enable an endpoint and release what was held back, in order."""
+    """Enable an endpoint and release what was held back, in order, from one request at a time on. After
+    failures that the partner was told of, the first success says that the endpoint works again."""
+    queues = services.store.queues
     await services.store.registry.change_endpoint(
         endpoint.partner, endpoint.id, lambda current: current.enabled(now_ms)
     )
-    due = await services.store.queues.hold(endpoint.id, held=False, now_ms=now_ms)
+    health = await queues.state(endpoint.id)
+    begin = ramping(now_ms) if health.holds else CLOSED
+    due = await queues.hold(endpoint.id, held=False, now_ms=now_ms, breaker=begin)
     await _wake(services, endpoint.id, due)
-    if endpoint.state is EndpointState.DISABLED:
+    told_later = due is not None and health.incident_ms is not None
+    if endpoint.state is EndpointState.DISABLED and not told_later:
         await note(services, endpoint, "endpoint.recovered", "Enabled again.", now_ms)
 
 
-async def disable(services: Services, endpoint: Endpoint, reason: str, now_ms: int) -> None:
+async def try_now(services: Services, endpoint: Endpoint, now_ms: int) -> None:
+    """Something speaks for the endpoint, a test that it answered or a new URL: a breaker that is open need
+    not wait for its next probe."""
+    if endpoint.state is EndpointState.DISABLED:
+        return
+    if (await services.store.queues.state(endpoint.id)).breaker.is_open:
+        await enable(services, endpoint, now_ms)
+
+
+async def disable(services: Services, endpoint: Endpoint, now_ms: int) -> None:
     """Stop sending to an endpoint because somebody asked; its deliveries wait."""
     await services.store.registry.change_endpoint(
-        endpoint.partner, endpoint.id, lambda current: current.disabled(reason, now_ms)
+        endpoint.partner, endpoint.id, lambda current: current.disabled("requested", now_ms)
     )
     await services.store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
     await note(services, endpoint, "endpoint.disabled", "Disabled on request.", now_ms)

@@ -16,7 +16,7 @@ from relay.api.endpoints import existing, with_health
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import ReplayShape
-from relay.model import EventType, Timestamp
+from relay.model import EventType, Outcome, Timestamp
 from relay.store.records import Replay
 from relay.times import format_ms, to_ns
 
@@ -40,7 +40,8 @@ class ReplayBody(Body):
 
 
 async def test(call: Call) -> web.Response:
-    """Send `relay.ping` now, and answer with the attempt, whatever came of it."""
+    """Send `relay.ping` now, and answer with the attempt, whatever came of it. One that is accepted ends
+    the wait of an open breaker."""
     await read_body(call.request, NoBody)
     endpoint = await existing(call)
     ownership.allow(call)
@@ -48,6 +49,8 @@ async def test(call: Call) -> web.Response:
     made = await recovery.ping(call.services, endpoint, call.now_ms)
     if attempts.reached_nobody(made.attempt):
         await ownership.unhurried(call, began)
+    if made.attempt.outcome is Outcome.ACCEPTED:
+        await recovery.try_now(call.services, endpoint, call.now_ms)
     return answer(
         attempts.shown(
             made.attempt, for_operator=call.caller.is_operator, url=endpoint.url, body=made.body.decode()

@@ -20,7 +20,7 @@ from relay.api.paging import Query, listed, page_of
 from relay.api.partners import existing as existing_partner
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import EndpointShape, NewEndpointShape
+from relay.api.shapes import BreakerShape, EndpointShape, NewEndpointShape
 from relay.auth import random_text
 from relay.egress import check_url
 from relay.errors import SignatureError
@@ -36,6 +36,7 @@ from relay.model import (
 )
 from relay.services import Services, policy_of
 from relay.signing import HmacKey, new_secret, new_signing_key
+from relay.store.queues import WELL, QueueState
 from relay.times import format_ms
 from relay.webhook import allowed_header
 
@@ -180,11 +181,11 @@ async def change(call: Call) -> web.Response:
     if changed is None:
         raise not_found("endpoint")
     if body.state is not None and body.state is not changed.state:
-        if body.state is EndpointState.ENABLED:
-            await recovery.enable(services, changed, now_ms)
-        else:
-            await recovery.disable(services, changed, "requested", now_ms)
+        switch = recovery.enable if body.state is EndpointState.ENABLED else recovery.disable
+        await switch(services, changed, now_ms)
         changed = await existing(call)
+    elif body.url is not None:
+        await recovery.try_now(services, changed, now_ms)
     return answer(await with_health(services, changed))
 
 
@@ -227,15 +228,12 @@ async def existing(call: Call) -> Endpoint:
 
 async def with_health(services: Services, endpoint: Endpoint) -> EndpointShape:
     """An endpoint with how it has been doing."""
-    state = await services.store.queues.state(endpoint.id)
-    failing = state.get("fs")
-    return shown(services, endpoint, failing_since_ms=int(failing) if failing else None)
+    return shown(services, endpoint, await services.store.queues.state(endpoint.id))
 
 
-def shown(
-    services: Services, endpoint: Endpoint, *, failing_since_ms: int | None = None
-) -> EndpointShape:
+def shown(services: Services, endpoint: Endpoint, health: QueueState = WELL) -> EndpointShape:
     """An endpoint as the API shows it: no secret, and of its headers the names only."""
+    breaker = health.breaker
     return EndpointShape(
         id=endpoint.id,
         url=endpoint.url,
@@ -253,7 +251,13 @@ def shown(
         state=endpoint.state,
         disabled_reason=endpoint.disabled_reason,
         disabled_at=maybe_time(endpoint.disabled_at_ms),
-        failing_since=maybe_time(failing_since_ms),
+        failing_since=maybe_time(health.failing_since_ms),
+        breaker=BreakerShape(
+            state=breaker.state,
+            since=maybe_time(breaker.since_ms),
+            next_probe_at=maybe_time(breaker.probe_at_ms),
+            window=breaker.window,
+        ),
         created_at=format_ms(endpoint.created_at_ms),
         updated_at=format_ms(endpoint.updated_at_ms),
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from relay.breaker import BreakerState
 from relay.findings import Check, Level
 from relay.model import (
     Audience,
@@ -108,6 +109,16 @@ class FindingShape(Shape):
     detail: str
 
 
+class BreakerShape(Shape):
+    """Whether an endpoint is spared after failures. `open`: its deliveries are held and one of them, the
+    oldest, asks at `next_probe_at` whether it is back. `ramping`: up to `window` requests at once."""
+
+    state: BreakerState
+    since: Time | None
+    next_probe_at: Time | None
+    window: int | None
+
+
 class EndpointShape(Shape):
     """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works.
     `handshake`: it was asked, and consented to at most `allowed_rate` requests a minute. `key_set`: where the
@@ -130,6 +141,7 @@ class EndpointShape(Shape):
     disabled_reason: str | None
     disabled_at: Time | None
     failing_since: Time | None
+    breaker: BreakerShape
     created_at: Time
     updated_at: Time
 

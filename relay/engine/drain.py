@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
@@ -46,6 +47,7 @@ class Tools:
     gate: asyncio.Semaphore
     window: int
     lease_ms: int
+    breaker: BreakerRules | None = None
 
 
 class Drain:
@@ -67,6 +69,7 @@ class Drain:
         self._lease_until_ms = 0
         self._hold = False
         self._answered: list[tuple[Taken, Attempt]] = []
+        self._breaker = self._stored_breaker = CLOSED
         self.stopping = False
 
     async def run(self) -> int | None:
@@ -90,9 +93,8 @@ class Drain:
                     if attempt.outcome is Outcome.GONE:
                         await tools.watch.gone(one.delivery, attempt, tools.clock())
                 step = await self._advance(results)
-                if answered and step.failing_since_ms is not None:
-                    one, attempt = answered[-1]
-                    await tools.watch.failing(one.delivery, attempt, step.failing_since_ms, tools.clock())
+                if answered and (step.failing_since_ms is not None or step.incident_ms is not None):
+                    await self._tell(answered, step)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -103,6 +105,7 @@ class Drain:
         want = 0 if self.stopping or self._hold else _AHEAD * tools.window - busy
         hold, self._hold_until_ms = self._hold_until_ms, None
         now = tools.clock()
+        breaker = self._breaker
         step = await tools.store.queues.advance(
             self._recipient,
             token=self._token,
@@ -112,10 +115,23 @@ class Drain:
             in_flight=busy,
             rate=self._rate,
             hold_until_ms=hold,
+            breaker=None if breaker is self._stored_breaker else breaker,
             results=results,
         )
         self._lease_until_ms = now + tools.lease_ms
+        self._stored_breaker = step.breaker
+        if self._breaker is breaker:
+            self._breaker = step.breaker
         return step
+
+    async def _tell(self, answered: list[tuple[Taken, Attempt]], step: Advanced) -> None:
+        """Tell the partner when its endpoint has failed for long, and when that is over."""
+        watch, now = self._tools.watch, self._tools.clock()
+        one, attempt = answered[-1]
+        if step.failing_since_ms is not None:
+            await watch.failing(one.delivery, attempt, step.failing_since_ms, now)
+        elif step.incident_ms is not None:
+            await watch.recovered(one.delivery, attempt, step.incident_ms, now)
 
     async def _start(self, taken: list[Taken]) -> None:
         """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
@@ -235,7 +251,7 @@ class Drain:
         now = tools.clock()
         decision = decide(
             attempt,
-            made=one.attempts + 1 - one.base,
+            made=one.attempts + (0 if one.early else 1) - one.base,
             schedule=tools.schedule,
             now_ms=now,
             chance=random.random(),
@@ -253,14 +269,31 @@ class Drain:
             case Again(spent=False):
                 self._results.append(Result(one.delivery.id, Mark.BACK, decision.at_ms))
             case Again():
-                self._results.append(Result(one.delivery.id, Mark.AGAIN, decision.at_ms, attempt=encoded))
+                mark = Mark.PROBED if one.early else Mark.AGAIN
+                self._results.append(Result(one.delivery.id, mark, decision.at_ms, attempt=encoded))
                 if decision.hold_until_ms is not None:
                     self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
                     self._return_ready()
         if decision.gone:
             self._hold = True
+        if attempt.outcome is not Outcome.ACCEPTED or self._breaker is not CLOSED:
+            self._judge(one, attempt, now)
         self._answered.append((one, attempt))
         tools.recorder.attempted(one.delivery, attempt, decision, now)
+
+    def _judge(self, one: Taken, attempt: Attempt, now_ms: int) -> None:
+        """What an attempt says about the endpoint. When nothing goes any more, what is at hand goes back."""
+        rules, before = self._tools.breaker, self._breaker
+        if rules is None:
+            return
+        if attempt.outcome is Outcome.ACCEPTED:
+            self._breaker = succeeded(before, rules, now_ms)
+        elif counts(attempt.outcome):
+            self._breaker = failed(before, one.delivery.id, rules, now_ms, random.random())
+            if self._breaker.is_open and self._ready:
+                self._return_ready()
+        if self._breaker.state is not before.state:
+            self._tools.recorder.switched(self._recipient, self._breaker.state)
 
     def _notice(self) -> None:
         if len(self._results) >= self._tools.window or self._busy == 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from relay.breaker import BreakerRules
 from relay.engine.accountant import Accountant
 from relay.engine.chainer import Chainer
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
@@ -67,7 +68,17 @@ class Engine:
             _ms(config.retry.retry_after_max_seconds),
         )
 
-        def dispatcher(hint: Hint, sender: Sender, in_flight: int, window: int) -> Dispatcher:
+        worker = config.worker
+        breaker = BreakerRules(
+            config.breaker.failures_to_open,
+            _ms(config.breaker.probe_seconds),
+            _ms(config.breaker.probe_max_seconds),
+            worker.endpoint_window,
+        )
+
+        def dispatcher(
+            hint: Hint, sender: Sender, in_flight: int, window: int, breaker: BreakerRules | None = None
+        ) -> Dispatcher:
             tools = Tools(
                 store=store,
                 registrations=registrations,
@@ -79,16 +90,17 @@ class Engine:
                 gate=asyncio.Semaphore(in_flight),
                 window=window,
                 lease_ms=_ms(config.worker.lease_seconds),
+                breaker=breaker,
             )
             return Dispatcher(hint, tools, services.clock, services.log)
 
-        worker = config.worker
         self._dispatchers = {
             Channel.WEBHOOK: dispatcher(
                 Hint.WEBHOOK,
                 WebhookChannel(services.sender, services.vault),
                 worker.in_flight,
                 worker.endpoint_window,
+                breaker,
             )
         }
         if services.mailer is not None:

@@ -65,30 +65,36 @@ class Watch:
     async def failing(self, delivery: Delivery, last: Attempt, since_ms: int, now_ms: int) -> None:
         """Nothing but failures since a time: warn or disable when that has lasted long enough."""
         lasted = now_ms - since_ms
+        queues, recipient = self._store.queues, delivery.recipient.id
         if lasted >= self._patience.disable_after_ms:
             await self._disable(delivery, "failing", last, now_ms)
-        elif lasted >= self._patience.warn_after_ms and await self._store.queues.warn_once(
-            delivery.recipient.id
-        ):
+        elif lasted >= self._patience.warn_after_ms and not await queues.was_warned(recipient):
             found = await self._found(delivery)
             if found is not None:
                 until = since_ms + self._patience.disable_after_ms
                 await self.announce(NoticeType.WARNED, *found, last, since_ms, now_ms, until_ms=until)
+                await queues.begin_incident(recipient, since_ms, warned=True)
+
+    async def recovered(self, delivery: Delivery, last: Attempt, since_ms: int, now_ms: int) -> None:
+        """The endpoint takes deliveries again, after its partner was told that it did not."""
+        found = await self._found(delivery)
+        if found is not None:
+            await self.announce(NoticeType.RECOVERED, *found, last, since_ms, now_ms)
+        await self._store.queues.end_incident(delivery.recipient.id)
 
     async def _disable(self, delivery: Delivery, reason: str, last: Attempt, now_ms: int) -> None:
         found = await self._found(delivery)
         if found is None or found[1].state is EndpointState.DISABLED:
             return
         partner, endpoint = found
-
+        since_ms = (await self._store.queues.state(endpoint.id)).failing_since_ms or now_ms
+        # The mail first: a worker that dies in between finds the endpoint enabled, and does it again.
+        await self.announce(NoticeType.DISABLED, partner, endpoint, last, since_ms, now_ms)
+        await self._store.queues.begin_incident(endpoint.id, since_ms)
         await self._store.registry.change_endpoint(
             partner.key, endpoint.id, lambda current: current.disabled(reason, now_ms)
         )
         await self._store.queues.hold(endpoint.id, held=True, now_ms=now_ms)
-        state = await self._store.queues.state(endpoint.id)
-        await self.announce(
-            NoticeType.DISABLED, partner, endpoint, last, int(state.get("fs", now_ms)), now_ms
-        )
 
     async def _found(self, delivery: Delivery) -> tuple[Partner, Endpoint] | None:
         partner_key = delivery.recipient.partner or ""
@@ -108,8 +114,8 @@ class Watch:
         until_ms: int | None = None,
     ) -> None:
         """Tell the partner what became of its endpoint: a line in its activity log, a mail to its admin
-        agents."""
-        incident = f"{type}-{endpoint.id}-{now_ms}"
+        agents, once for failures that began at `since_ms`."""
+        incident = f"{type}-{endpoint.id}-{since_ms}"
         counts = await self._store.queues.counts(endpoint.id)
         notice = EndpointNotice(
             type=type,
@@ -151,7 +157,8 @@ class Watch:
             ]
             await self._store.client.batch([self._store.queues.enqueuing(entries)])
             await self._store.hints.make_due(Hint.EMAIL, [(d.recipient.id, now_ms) for d in made])
-        self._log.warning(type, endpoint=endpoint.id, partner=partner.id)
+        say = self._log.info if type is NoticeType.RECOVERED else self._log.warning
+        say(type, endpoint=endpoint.id, partner=partner.id)
 
 
 def _notice(

@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
+from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.records import DeliveryRecord, Page
-from relay.store.stored import reader
+from relay.store.stored import dump, reader
 
 _CHUNK = 200
-_DELIVERY, _ATTEMPT = reader(Delivery), reader(Attempt)
+_DELIVERY, _ATTEMPT, _BREAKER = reader(Delivery), reader(Attempt), reader(Breaker)
 _REASONS: dict[str, CancelReason] = {reason.value: reason for reason in CancelReason}
 _STATUS = {
     "p": DeliveryStatus.PENDING,
@@ -37,6 +38,7 @@ class Mark(StrEnum):
     CANCELED = "c"
     AGAIN = "r"
     BACK = "b"
+    PROBED = "p"
     KEEP = "m"
 
 
@@ -65,25 +67,48 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
-    """A due delivery that this pass now has in flight. `base` attempts were made before it was reopened."""
+    """A due delivery that this pass now has in flight. Of the `attempts` made, `base` do not count: those
+    before it was reopened, and probes before their time, as with `early` this one is."""
 
     delivery: Delivery
     attempts: int
     base: int
     sealed: str | None
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
     """The answer to a step. `lease_until_ms` is set when another pass holds the queue; `lost` when this
-    one does no longer. When `released`, `next_due_ms` says when there is something to do again."""
+    one does no longer. When `released`, `next_due_ms` says when there is something to do again.
+    `incident_ms` is the beginning of what the partner was told of and is not over."""
 
     taken: list[Taken] = field(default_factory=list)
     failing_since_ms: int | None = None
+    breaker: Breaker = CLOSED
+    incident_ms: int | None = None
     released: bool = False
     next_due_ms: int | None = None
     lease_until_ms: int | None = None
     lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How a recipient has been doing. `held`: it is disabled."""
+
+    held: bool = False
+    breaker: Breaker = CLOSED
+    failing_since_ms: int | None = None
+    incident_ms: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether what waits is held back."""
+        return self.held or self.breaker.is_open
+
+
+WELL = QueueState()
 
 
 def recipients_of(entries: Sequence[Entry]) -> list[str]:
@@ -129,10 +154,11 @@ class Queues:
         in_flight: int,
         rate: int | None = None,
         hold_until_ms: int | None = None,
+        breaker: Breaker | None = None,
         results: Sequence[Result] = (),
     ) -> Advanced:
         """Record results and take up to `want` due deliveries, under the lease of `token`. `rate` is
-        requests a minute, 0 for no limit, None for what the queue knows."""
+        requests a minute, 0 for no limit; it, the hold and the breaker are as the queue knows them when None."""
         op: list[bytes | str | int | float] = [
             f"r:{recipient}",
             token,
@@ -142,6 +168,7 @@ class Queues:
             in_flight,
             "" if rate is None else rate,
             "" if hold_until_ms is None else hold_until_ms,
+            "" if breaker is None else _kept(breaker) or "-",
         ]
         for result in results:
             op += [
@@ -154,14 +181,29 @@ class Queues:
             ]
         return _advanced(await self._advance(tuple(op)))
 
-    async def hold(self, recipient: str, *, held: bool, now_ms: int) -> int | None:
-        """Hold a recipient's deliveries back, or release them; when the queue is next due."""
-        (reply,) = await self._client.run(self._hold, [(f"r:{recipient}", "1" if held else "0", now_ms)])
+    async def hold(
+        self, recipient: str, *, held: bool, now_ms: int, breaker: Breaker = CLOSED
+    ) -> int | None:
+        """Hold a recipient's deliveries back, or release them, behind a breaker; when the queue is next due."""
+        op = (f"r:{recipient}", "1" if held else "0", now_ms, _kept(breaker))
+        (reply,) = await self._client.run(self._hold, [op])
         return int(reply) if reply else None
 
-    async def warn_once(self, recipient: str) -> bool:
-        """Whether this is the first warning since the recipient last took something."""
-        return bool(await self._client.ask("HSETNX", self._client.key(f"r:{recipient}", "q"), "warned", "1"))
+    async def was_warned(self, recipient: str) -> bool:
+        """Whether a warning was given since the recipient last took something or was released."""
+        return bool(await self._client.ask("HEXISTS", self._client.key(f"r:{recipient}", "q"), "warned"))
+
+    async def begin_incident(self, recipient: str, since_ms: int, *, warned: bool = False) -> None:
+        """The partner was told (warned, or of the end) of failures since then; it is to be told when they are
+        over."""
+        key = self._client.key(f"r:{recipient}", "q")
+        await self._client.ask("HSETNX", key, "incident", since_ms)
+        if warned:
+            await self._client.ask("HSET", key, "warned", 1)
+
+    async def end_incident(self, recipient: str) -> None:
+        """The partner was told that they are over."""
+        await self._client.ask("HDEL", self._client.key(f"r:{recipient}", "q"), "incident")
 
     async def reopen(self, delivery_ids: Sequence[str], now_ms: int) -> list[tuple[str, int | None]]:
         """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due)."""
@@ -181,17 +223,17 @@ class Queues:
         holders = list(dict.fromkeys(recipient_of(d) for d in delivery_ids))
         ops += [(f"r:{holder}", "q") for holder in holders]
         replies = await self._client.run(self._whole, ops)
-        states = dict(zip(holders, (_fields(flat) for flat in replies[len(delivery_ids) :]), strict=True))
+        states = dict(zip(holders, (_state(_fields(flat)) for flat in replies[len(delivery_ids) :]), strict=True))
         found = []
         for delivery_id, flat in zip(delivery_ids, replies[: len(delivery_ids)], strict=True):
             if flat:
                 found.append(_record(_fields(flat), states[recipient_of(delivery_id)]))
         return found
 
-    async def state(self, recipient: str) -> dict[str, str]:
-        """The queue's own state: `fs` failing since, `held`, `hold`; for the API's view of an endpoint."""
+    async def state(self, recipient: str) -> QueueState:
+        """How a recipient has been doing."""
         (flat,) = await self._client.run(self._whole, [(f"r:{recipient}", "q")])
-        return {name: value.decode() for name, value in _fields(flat).items()}
+        return _state(_fields(flat))
 
     async def of_endpoint(
         self,
@@ -247,12 +289,26 @@ def _fields(flat: Sequence[bytes]) -> dict[str, bytes]:
     return {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
 
 
-def _record(fields: dict[str, bytes], state: dict[str, bytes]) -> DeliveryRecord:
+def _kept(breaker: Breaker) -> bytes:
+    """A breaker as the queue keeps it: empty when there is nothing to say."""
+    return b"" if breaker == CLOSED else dump(breaker)
+
+
+def _state(fields: dict[str, bytes]) -> QueueState:
+    return QueueState(
+        held=fields.get("held") == b"1",
+        breaker=_BREAKER.decode(fields["breaker"]) if "breaker" in fields else CLOSED,
+        failing_since_ms=int(fields["fs"]) if "fs" in fields else None,
+        incident_ms=int(fields["incident"]) if "incident" in fields else None,
+    )
+
+
+def _record(fields: dict[str, bytes], state: QueueState) -> DeliveryRecord:
     delivery = _DELIVERY.decode(fields["m"])
     status = _STATUS[fields["s"].decode()]
     pending = status is DeliveryStatus.PENDING
     reason = fields["w"].decode() if fields.get("w") else None
-    held = pending and state.get("held") == b"1"
+    held = pending and state.holds
     return DeliveryRecord(
         delivery=delivery,
         status=status,
@@ -274,18 +330,22 @@ def _advanced(reply: list[Any]) -> Advanced:
         return Advanced(lease_until_ms=int(reply[1]))
     if word == b"lost":
         return Advanced(lost=True)
+    early = reply[5] == b"1"
     taken = [
         Taken(
             _DELIVERY.decode(reply[at + 1]),
             int(reply[at + 2]),
             int(reply[at + 4]),
             reply[at + 3].decode() if reply[at + 3] else None,
+            early,
         )
-        for at in range(3, len(reply), 5)
+        for at in range(6, len(reply), 5)
     ]
     return Advanced(
         taken=taken,
         failing_since_ms=int(reply[1]) if reply[1] else None,
+        breaker=_BREAKER.decode(reply[3]) if reply[3] else CLOSED,
+        incident_ms=int(reply[4]) if reply[4] else None,
         released=reply[2] != b"-",
         next_due_ms=int(reply[2]) if reply[2] not in (b"-", b"") else None,
     )

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from relay.breaker import CLOSED, Breaker, BreakerState, ramping
 from relay.embedded import EmbeddedValkey
 from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
 from relay.store.client import Client
@@ -59,22 +60,32 @@ class QueueMachine(RuleBasedStateMachine):
         self.dead: str | None = None
         self.in_charge = False
         self.held = False
+        self.breaker = CLOSED
         self.known: dict[str, Known] = {}
 
     @property
     def flying(self) -> list[str]:
         return sorted(name for name, known in self.known.items() if known.flying)
 
-    def _advance(self, token: str, want: int, results: list[Result], flying: int) -> Advanced:
+    def _advance(
+        self, token: str, want: int, results: list[Result], flying: int, breaker: Breaker | None = None
+    ) -> Advanced:
         return self.runner.run(
             self.queues.advance(
-                "ep_1", token=token, now_ms=self.now, lease_ms=LEASE, want=want, in_flight=flying, results=results
+                "ep_1", token=token, now_ms=self.now, lease_ms=LEASE, want=want, in_flight=flying,
+                breaker=breaker, results=results,
             )
-        )
+        )  # fmt: skip
 
     def _take(self, advanced: Advanced) -> None:
         assert advanced.lease_until_ms is None
         assert not advanced.lost
+        assert advanced.breaker == self.breaker
+        if self.breaker.is_open and advanced.taken:
+            assert self.now >= (self.breaker.probe_at_ms or 0)
+            assert len(self.flying) + len(advanced.taken) == 1
+        if self.breaker.window is not None and advanced.taken:
+            assert len(self.flying) + len(advanced.taken) <= self.breaker.window
         for one in advanced.taken:
             known = self.known[one.delivery.id]
             assert known.status is DeliveryStatus.PENDING
@@ -86,6 +97,9 @@ class QueueMachine(RuleBasedStateMachine):
                 assert known.sequence == min(waiting)
             known.flying = True
         self.in_charge = not advanced.released
+        if advanced.released:
+            # A ramp ends with what was waiting.
+            self.breaker = self.runner.run(self.queues.state("ep_1")).breaker
 
     @rule(lane=st.sampled_from(LANES), sequences=st.lists(st.integers(1, 6), min_size=1, max_size=4))
     def enqueue(self, lane: str, sequences: list[int]) -> None:
@@ -107,7 +121,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The pass in charge, or a new one, records some of what is in flight and takes more."""
         marks = data.draw(
             st.dictionaries(
-                st.sampled_from(self.flying), st.sampled_from([*SETTLES, Mark.AGAIN, Mark.BACK])
+                st.sampled_from(self.flying), st.sampled_from([*SETTLES, Mark.AGAIN, Mark.BACK, Mark.PROBED])
             ) if self.flying else st.just({})
         )  # fmt: skip
         if not self.in_charge:
@@ -118,10 +132,21 @@ class QueueMachine(RuleBasedStateMachine):
         for name, mark in marks.items():
             wait = data.draw(st.integers(0, 30)) if mark in (Mark.AGAIN, Mark.BACK) else 0
             at = 0 if mark is Mark.BACK and wait > 20 else self.now + wait
-            results.append(Result(name, mark, at, attempt=ATTEMPT if mark is Mark.AGAIN else b""))
+            results.append(Result(name, mark, at, attempt=ATTEMPT if mark in (Mark.AGAIN, Mark.PROBED) else b""))
             self.known[name].flying = False
             self.known[name].status = SETTLES.get(mark, DeliveryStatus.PENDING)
         self._take(self._advance(f"p{self.passes}", want, results, len(self.flying)))
+
+    @precondition(lambda self: self.in_charge)
+    @rule(state=st.sampled_from(BreakerState), later=st.integers(0, 20), turn=st.integers(0, 3))
+    def judge(self, state: BreakerState, later: int, turn: int) -> None:
+        """The pass in charge finds that the endpoint fails, or that it is back."""
+        self.breaker = {
+            BreakerState.CLOSED: CLOSED,
+            BreakerState.RAMPING: ramping(self.now),
+            BreakerState.OPEN: Breaker(state=state, since_ms=self.now, probe_at_ms=self.now + later, turn=turn),
+        }[state]
+        self._take(self._advance(f"p{self.passes}", 5, [], len(self.flying), self.breaker))
 
     @precondition(lambda self: self.in_charge)
     @rule()
@@ -151,7 +176,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(held=st.sampled_from([False, False, False, True]))
     def hold(self, held: bool) -> None:
         self.runner.run(self.queues.hold("ep_1", held=held, now_ms=self.now))
-        self.held = held
+        self.held, self.breaker = held, CLOSED
 
     @precondition(lambda self: self.in_charge and self.flying)
     @rule(wait=st.integers(1, 30))
@@ -195,6 +220,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         self.runner.run(self.queues.hold("ep_1", held=False, now_ms=self.now))
+        self.breaker = CLOSED
         self.now += 10 * LEASE
         self.passes += 1
         for known in self.known.values():

@@ -427,10 +427,10 @@ async def test_failures_count_from_the_first_until_something_is_taken(client: Cl
     assert (await step(queues, 5, result(1, Mark.AGAIN, 6), want=0, flying=1)).failing_since_ms == 5
     assert taken(await step(queues, 7, flying=1)) == [1]
     assert (await step(queues, 9, result(1, Mark.AGAIN, 10), want=0, flying=1)).failing_since_ms == 5
-    assert await queues.warn_once("ep_1")
-    assert not await queues.warn_once("ep_1")
+    await queues.begin_incident("ep_1", 5, warned=True)
+    assert await queues.was_warned("ep_1")
     assert (await step(queues, 11, result(2, Mark.DELIVERED), want=0)).failing_since_ms is None
-    assert await queues.warn_once("ep_1")
+    assert not await queues.was_warned("ep_1")
 
 
 async def test_reopening_begins_the_schedule_again_and_keeps_the_attempts(client: Client, queues: Queues) -> None:

@@ -20,7 +20,8 @@ MODULES = {
 }
 NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
-    "relay.accounts", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle", "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
+    "relay.accounts", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle",
+    "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key",

@@ -1,11 +1,13 @@
 -- One pass over a recipient's queue: its results are recorded and the next due deliveries taken, under a
 -- lease. A pass that lost its lease records nothing.
 -- tag r:<recipient> · token, now, lease ms, want, still in flight,
---   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), then for each result: delivery, verdict, next time, reason, attempt, sealed message
---   verdicts: d delivered · x exhausted · c canceled · r try again · b back without an attempt (at 0: as it waited) ·
+--   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), breaker ('' unchanged, '-' closed),
+--   then for each result: delivery, verdict, next time, reason, attempt, sealed message
+--   verdicts: d delivered · x exhausted · c canceled · r try again · p a probe before its time, which counts for nothing · b back without an attempt (at 0: as it waited) ·
 --             m keep the sealed message and stay in flight
 -- -> { 'busy', lease until } · { 'lost' } ·
---    { 'ok', failing since or '', next due or '' (released) or '-' (lease kept), then for each delivery:
+--    { 'ok', failing since or '', next due or '' (released) or '-' (lease kept), breaker or '',
+--      incident's beginning or '', 1 for a probe before its time, then for each delivery:
 --      id, meta, attempts made, sealed message or false, attempts made before it was reopened }
 --@queue
 
@@ -24,6 +26,11 @@ local function record(tag, now, did, verdict, at, reason, attempt, sealed)
   if attempt ~= '' then
     n = n + 1
     set = { 'n', n, 'a' .. n, attempt }
+  end
+  if verdict == 'p' then
+    call('HSET', d, unpack(set))
+    call('HINCRBY', d, 'base', 1)
+    return enter(tag, did, lane)
   end
   if verdict == 'r' or verdict == 'b' then
     if n > 0 then call('HSET', d, 'n', n, unpack(set)) end
@@ -68,14 +75,23 @@ local function leave(tag, q, now, want)
   return going
 end
 
+-- The one that asks an endpoint behind an open breaker how it is: the oldest, or who stands at `turn`.
+local function probe(tag, turn)
+  local size = call('ZCARD', key(tag, 'due'))
+  local at = size > 0 and turn % size or 0
+  local did = call('ZRANGE', key(tag, size > 0 and 'due' or 'again'), at, at)[1]
+  if did then displace(tag, did) end
+  return { did }
+end
+
 local function operation(tag, a)
   local q = key(tag, 'q')
   local token, now = a[1], tonumber(a[2])
-  local known = call('HMGET', q, 'token', 'until', 'held', 'hold', 'rate', 'tat', 'fs')
+  local known = call('HMGET', q, 'token', 'until', 'held', 'hold', 'rate', 'tat', 'fs', 'breaker', 'incident', 'probe', 'turn', 'cap')
   local fly = key(tag, 'fly')
   if known[1] ~= token then
     if known[1] and tonumber(known[2]) > now then return { 'busy', known[2] } end
-    if #a > 7 or tonumber(a[5]) > 0 then return { 'lost' } end
+    if #a > 8 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
       -- The pass that had it is dead. Its time has come already, so it waits as it did.
       local lane = call('HGET', key(tag, 'd:' .. did), 'l')
@@ -94,7 +110,7 @@ local function operation(tag, a)
     call('HSET', q, 'rate', rate)
   end
   local good, bad = false, false
-  for i = 8, #a, 6 do
+  for i = 9, #a, 6 do
     record(tag, now, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
     if a[i + 1] == 'd' then good = true end
     if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'x') then bad = true end
@@ -107,15 +123,27 @@ local function operation(tag, a)
     failing = string.format('%.0f', now)
     call('HSET', q, 'fs', failing)
   end
+  local breaker, probe_at, turn, cap = known[8], tonumber(known[10]), tonumber(known[11]), tonumber(known[12])
+  if a[8] ~= '' then
+    breaker = a[8] ~= '-' and a[8] or ''
+    -- From the oldest on: while it is open, and in the ramp after it.
+    if set_breaker(q, breaker) then gather(tag) end
+    local set = call('HMGET', q, 'probe', 'turn', 'cap')
+    probe_at, turn, cap = tonumber(set[1]), tonumber(set[2]), tonumber(set[3])
+  end
 
-  local reply = { 'ok', failing, '-' }
+  local reply = { 'ok', failing, '-', breaker or '', known[9] or '', '' }
   local want = tonumber(a[4])
+  if probe_at then want = now >= probe_at and a[5] == '0' and math.min(want, 1) or 0 end
+  if cap then want = math.max(0, math.min(want, cap - tonumber(a[5]))) end
   if known[3] == '1' or tonumber(hold) > now then want = 0 end
   local room, base, gap, slack = allowed(tonumber(rate), tonumber(known[6] or '0'), now)
   want = math.min(want, room)
   local flying, lanes = {}, {}
-  for _, did in ipairs(want > 0 and leave(tag, q, now, want) or {}) do
-    local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l')
+  local going = want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want)) or {}
+  for _, did in ipairs(going) do
+    local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l', 't')
+    if probe_at and tonumber(d[6] or '0') > now then reply[6] = '1' end
     if d[1] then
       flying[#flying + 1] = did
       flying[#flying + 1] = now
@@ -139,6 +167,8 @@ local function operation(tag, a)
   if taken == 0 and tonumber(a[5]) == 0 then
     call('HDEL', q, 'token', 'until')
     local due = next_due(tag)
+    -- What was waiting is through, and with it the ramp.
+    if due == '' and cap then set_breaker(q, '') end
     if due ~= '' and gap > 0 and room < 1 then
       due = string.format('%.0f', math.ceil(math.max(tonumber(due), base - slack)))
     end

@@ -4,7 +4,7 @@
 --@queue
 local function operation(tag, a)
   local q = key(tag, 'q')
-  local known = call('HMGET', q, 'rate', 'held', 'hold')
+  local known = call('HMGET', q, 'rate', 'held', 'hold', 'probe')
   if (known[1] or '') ~= a[1] then
     if a[1] ~= '' then call('HSET', q, 'rate', a[1]) else call('HDEL', q, 'rate') end
   end
@@ -35,5 +35,5 @@ local function operation(tag, a)
   for _, lane in ipairs(crowded) do focus(tag, lane) end
   if known[2] == '1' then return '' end
   if #due == 0 or #crowded > 0 then return next_due(tag) end
-  return string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0')))
+  return string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0'), tonumber(known[4] or '0')))
 end

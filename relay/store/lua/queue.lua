@@ -1,5 +1,6 @@
 -- Shared by the scripts of a recipient's queue.
--- Keys of a recipient: q (hash: lease, holds, health), due and again (sorted sets: first tries and
+-- Keys of a recipient: q (hash: lease, holds, health, and of a breaker that is not closed `breaker`, the
+-- whole, and what the scripts go by: `probe` time and `turn` of an open one, `cap` of a ramping one), due and again (sorted sets: first tries and
 -- retries that wait, by time), fly (hash: in flight), busy (hash: lane to its delivery in flight),
 -- lane:<transfer> (sorted set: pending deliveries of one transfer by sequence; only its head may wait or
 -- fly), all (sorted set: every delivery by creation),
@@ -60,9 +61,21 @@ local function gather(tag)
   end
 end
 
+-- The breaker as it was decided, '' for a closed one.
+local function set_breaker(q, breaker)
+  call('HDEL', q, 'breaker', 'probe', 'turn', 'cap')
+  if breaker == '' then return false end
+  local is = cjson.decode(breaker)
+  local set = { 'breaker', breaker }
+  if is.probe_at_ms then set = { 'breaker', breaker, 'probe', string.format('%.0f', is.probe_at_ms), 'turn', is.turn or 0 } end
+  if is.window then set = { 'breaker', breaker, 'cap', is.window } end
+  call('HSET', q, unpack(set))
+  return is.probe_at_ms ~= nil
+end
+
 -- When the recipient next has something to do; '' when not before somebody acts.
 local function next_due(tag)
-  local q = call('HMGET', key(tag, 'q'), 'held', 'hold')
+  local q = call('HMGET', key(tag, 'q'), 'held', 'hold', 'probe')
   if q[1] == '1' then return '' end
   local first
   for _, name in ipairs({ 'due', 'again' }) do
@@ -70,5 +83,5 @@ local function next_due(tag)
     if head[2] and (not first or tonumber(head[2]) < first) then first = tonumber(head[2]) end
   end
   if not first then return '' end
-  return string.format('%.0f', math.max(first, tonumber(q[2] or '0')))
+  return string.format('%.0f', math.max(first, tonumber(q[2] or '0'), tonumber(q[3] or '0')))
 end
