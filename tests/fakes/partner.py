@@ -17,7 +17,7 @@ import gzip
 import itertools
 import ssl
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,7 +64,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came: `at_ms` is Unix milliseconds, `connection` tells connections apart."""
+    """One request as it came: `at_ms` is Unix milliseconds, `connection` tells connections apart; `together`
+    counts the requests to this path that were not answered yet, itself included."""
 
     method: str
     path: str
@@ -72,6 +73,7 @@ class Received:
     body: bytes
     at_ms: int
     connection: int
+    together: int = 1
 
     @property
     def message_id(self) -> str:
@@ -97,8 +99,10 @@ class Partner:
         self._real_time = real_time
         self._queues: dict[str | None, deque[Answer]] = defaultdict(deque)
         self._always: dict[str | None, Answer] = {}
+        self._only: dict[tuple[str, str], Answer] = {}
         self._arrived = asyncio.Condition()
         self._taken = 0
+        self._open: Counter[str] = Counter()
         self._connections: dict[object, int] = {}
         self._numbers = itertools.count(1)
         self._runner: web.AppRunner | None = None
@@ -138,6 +142,10 @@ class Partner:
         """What to answer when nothing is queued; 200 until this is called."""
         self._always[path] = answer
 
+    def only(self, answer: Answer, path: str, *, ids: set[str]) -> None:
+        """What these messages are always answered, whatever is queued."""
+        self._only.update({(path, message): answer for message in ids})
+
     async def next_request(self, timeout: float = DEADLINE_S) -> Received:
         """The first request that this has not returned yet; TimeoutError when none comes."""
         self._taken += 1
@@ -150,6 +158,13 @@ class Partner:
             return list(self.requests)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self._open[request.path] += 1
+        try:
+            return await self._take(request)
+        finally:
+            self._open[request.path] -= 1
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         assert transport is not None
         if transport not in self._connections:
@@ -161,6 +176,7 @@ class Partner:
             await request.read(),
             time.time_ns() // 1_000_000,
             self._connections[transport],
+            self._open[request.path],
         )
         problem = self._problem(received)
         async with self._arrived:
@@ -169,7 +185,8 @@ class Partner:
         if problem is not None:
             self.problems.append(problem)
             return web.Response(status=400, text=problem)
-        return await self._answer(request, self._next(received.path))
+        only = self._only.get((received.path, received.headers.get("webhook-id", "")))
+        return await self._answer(request, only or self._next(received.path))
 
     def _next(self, path: str) -> Answer:
         for key in (path, None):

@@ -127,7 +127,7 @@ local function operation(tag, a)
   if a[8] ~= '' then
     breaker = a[8] ~= '-' and a[8] or ''
     -- From the oldest on: while it is open, and in the ramp after it.
-    if set_breaker(q, breaker) then gather(tag) end
+    if set_breaker(q, breaker) or probe_at then gather(tag) end
     local set = call('HMGET', q, 'probe', 'turn', 'cap')
     probe_at, turn, cap = tonumber(set[1]), tonumber(set[2]), tonumber(set[3])
   end
