@@ -130,7 +130,7 @@ class Drain:
         one, attempt = answered[-1]
         if step.failing_since_ms is not None:
             await watch.failing(one.delivery, attempt, step.failing_since_ms, now)
-        elif step.incident_ms is not None:
+        elif step.incident_ms is not None and attempt.outcome is Outcome.ACCEPTED:
             await watch.recovered(one.delivery, attempt, step.incident_ms, now)
 
     async def _start(self, taken: list[Taken]) -> None:

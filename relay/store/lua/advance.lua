@@ -113,7 +113,7 @@ local function operation(tag, a)
   for i = 9, #a, 6 do
     record(tag, now, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
     if a[i + 1] == 'd' then good = true end
-    if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'x') then bad = true end
+    if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'p' or a[i + 1] == 'x') then bad = true end
   end
   local failing = known[7] or ''
   if good and failing ~= '' then
