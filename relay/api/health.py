@@ -25,6 +25,7 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "relay_events_total": ("counter", "Events by how they were answered."),
     "relay_deliveries_settled_total": ("counter", "Deliveries that ended, by channel and how."),
     "relay_attempts_total": ("counter", "Requests and SMTP transactions, by channel and outcome."),
+    "relay_breaker_switches_total": ("counter", "Breakers of endpoints that opened, began to ramp up, or closed."),
     _PENDING: ("gauge", "Deliveries that are owed, by channel."),
     _ACCOUNTS: ("gauge", "Recipients of accepted events, by how they stand; unaccounted is 0 or a fault."),
     "relay_accounts_repaired_total": ("counter", "Chains that stood still and were gone through again."),
