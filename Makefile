@@ -5,7 +5,7 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check lint fix types words bench chaos preview lock
+.PHONY: help setup run test fuzz check lint fix types words bench chaos preview lock audit
 
 help: ## list these
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ fuzz: setup ## tens of thousands of cases against every route and the door for e
 	FUZZ=$(or $(FUZZ),600) $(BIN)/pytest -n $(N) tests/fuzz
 
 check: lint types test ## what must pass before a push
+
+audit: setup ## security findings in our code, and known advisories of what is installed
+	$(BIN)/ruff check --select S --ignore S101,S311,S603,S607 relay
+	$(BIN)/python tools/audit.py
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

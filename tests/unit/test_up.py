@@ -32,6 +32,8 @@ def test_the_processes_can_run_with_what_they_get(tmp_path: Path) -> None:
     assert config.egress.allow_networks == ("127.0.0.0/8", "::1/128")
     assert config.egress.allow_http
     assert config.mailbox.enabled
+    # A page under a name of its own cannot reach what runs on this machine.
+    assert set(config.server.allowed_hosts) == {"localhost", "127.0.0.1"}
 
 
 def test_token_and_key_are_made_once_and_are_their_owners_only(tmp_path: Path) -> None:
@@ -50,6 +52,7 @@ def test_token_and_key_are_made_once_and_are_their_owners_only(tmp_path: Path) -
         ("RELAY_EGRESS__ALLOW_NETWORKS", '["10.0.0.0/8"]'),
         ("RELAY_MAIL__URL", "smtp://mail.example:25"),
         ("RELAY_LOG__LEVEL", "debug"),
+        ("RELAY_SERVER__ALLOWED_HOSTS", '["relay.lan"]'),
     ],
 )
 def test_what_the_person_set_stays(tmp_path: Path, name: str, value: str) -> None:
