@@ -81,6 +81,17 @@ _BY_OUTCOME: Mapping[Outcome, str] = {
 }
 
 
+REACHED_NOBODY = frozenset(
+    {Outcome.BLOCKED, Outcome.CONNECTION_REFUSED, Outcome.DNS_FAILED, Outcome.TIMED_OUT}
+)
+
+
+def reached_nobody(attempt: Attempt) -> bool:
+    """Whether nobody was there, as far as is known: then a partner is told the outcome and nothing more. A
+    time-out may be the connection's or the answer's, which is not told apart either."""
+    return attempt.status is None and attempt.outcome in REACHED_NOBODY
+
+
 def advise(attempt: Attempt, *, quiet: bool = False) -> str | None:
     """What happened and what to do; None when nothing failed. `quiet` leaves out what only an attempt
     that connected could know."""

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from yarl import URL
 
 from relay import findings
+from relay.advice import REACHED_NOBODY, reached_nobody
 from relay.findings import Check, Finding, Level, Seen
 from relay.model import Attempt, Endpoint, Outcome
 from relay.ping import Ping, ping
 from relay.services import Services
 from relay.survey import Survey, survey
-
-REACHED_NOBODY = frozenset({Outcome.BLOCKED, Outcome.CONNECTION_REFUSED, Outcome.DNS_FAILED, Outcome.TIMED_OUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ async def preflight(
             return Report(tuple(said), unreached=unreached)
         found += findings.of_connection(what) + findings.of_certificate(what, now_ms)
     made = await ping(services, endpoint, now_ms)
-    unreached = made.attempt.status is None and made.attempt.outcome in REACHED_NOBODY
+    unreached = reached_nobody(made.attempt)
     quiet = unreached and not for_operator
     found += findings.of_ping(made.attempt, timeout_s=services.sender.timeout_s, quiet=quiet)
     if forgery and made.attempt.outcome is Outcome.ACCEPTED:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relay.advice import advise
+from relay.advice import advise, reached_nobody
 from relay.api.shapes import AnswerShape, AttemptShape, RequestShape
-from relay.model import Attempt, Outcome
+from relay.model import Attempt
 from relay.signing import ID_HEADER, TIMESTAMP_HEADER
 from relay.times import format_ms
 
-_SAYS_NOTHING_MORE = frozenset({Outcome.BLOCKED, Outcome.CONNECTION_REFUSED, Outcome.DNS_FAILED})
 
 def shown(
     attempt: Attempt,
@@ -54,11 +53,3 @@ def _signed(headers: Mapping[str, str], body: str) -> str | None:
     if ID_HEADER not in headers or TIMESTAMP_HEADER not in headers:
         return None
     return f"{headers[ID_HEADER]}.{headers[TIMESTAMP_HEADER]}.{body}"
-
-
-def reached_nobody(attempt: Attempt) -> bool:
-    """Whether nobody was there, as far as is known."""
-    if attempt.outcome in _SAYS_NOTHING_MORE:
-        return True
-    # Whether it was the connection or the answer that did not come is not told by the outcome.
-    return attempt.outcome is Outcome.TIMED_OUT and attempt.status is None

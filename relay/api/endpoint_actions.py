@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from relay import recovery
+from relay.advice import reached_nobody
 from relay.api import attempts, ownership
 from relay.api.bodies import Body, read_body
 from relay.api.check_shapes import PreflightShape
@@ -47,7 +48,7 @@ async def test(call: Call) -> web.Response:
     ownership.allow(call)
     began = asyncio.get_running_loop().time()
     made = await recovery.ping(call.services, endpoint, call.now_ms)
-    if attempts.reached_nobody(made.attempt):
+    if reached_nobody(made.attempt):
         await ownership.unhurried(call, began)
     if made.attempt.outcome is Outcome.ACCEPTED:
         await recovery.try_now(call.services, endpoint, call.now_ms)

@@ -2,7 +2,8 @@
 
 Each endpoint that signs with a key pair too (`asymmetric`) has a key set of its own, open to anybody who knows
 where it is: a JSON Web Key Set (RFC 7517, RFC 8037). One pair for all would let a partner send on what it
-was sent, and another would find it genuine.
+was sent, and another would find it genuine. The installation's own set has the key by which exported activity
+logs are verified.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from relay.api.problems import not_found
 from relay.api.shapes import Shape
+from relay.chain_key import chain_key
 from relay.config import Config
 from relay.model import Endpoint
 from relay.services import SERVICES
@@ -43,6 +45,9 @@ class KeySetShape(Shape):
     keys: list[JwkShape]
 
 
+OWN_PATH = "/.well-known/jwks.json"
+
+
 def url_of(config: Config, endpoint: Endpoint) -> str | None:
     """Where an endpoint's key set is; None when it has no key pair."""
     if endpoint.signing_key is None:
@@ -64,5 +69,15 @@ async def get(request: web.Request) -> web.Response:
         for pair in endpoint.signing_keys
         if pair.expires_at_ms is None or pair.expires_at_ms > now_ms
     ]
+    return _answer(keys)
+
+
+async def get_own(request: web.Request) -> web.Response:
+    """The installation's key set: what it signs the heads of activity logs with."""
+    services = request.app[SERVICES]
+    return _answer([(await chain_key(services.store.chains, services.vault)).jwk()])
+
+
+def _answer(keys: list[dict[str, str]]) -> web.Response:
     headers = {"Cache-Control": f"public, max-age={_KEPT_S}", "X-Content-Type-Options": "nosniff"}
     return web.Response(body=orjson.dumps({"keys": keys}), content_type=MEDIA, headers=headers)

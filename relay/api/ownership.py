@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from relay import consent
-from relay.advice import advise
+from relay.advice import advise, reached_nobody
 from relay.api.limiting import TooMany
 from relay.api.problems import Fault, invalid
 from relay.api.route import Call
@@ -22,7 +22,7 @@ from relay.api.shapes import FindingShape
 from relay.config import Config
 from relay.limits import Gcra
 from relay.model import Attempt, Endpoint, Outcome
-from relay.preflight import REACHED_NOBODY, Report, preflight
+from relay.preflight import Report, preflight
 from relay.store.registry import RegistryFull
 
 CHECKS: web.AppKey[Gcra | None] = web.AppKey("checks", Gcra)
@@ -95,10 +95,9 @@ async def agreed(call: Call, endpoint: Endpoint, *, changed: bool = True) -> dic
     if not given.given:
         why = given.detail
         if given.outcome is not Outcome.ACCEPTED:
-            quiet = given.outcome in REACHED_NOBODY and not call.caller.is_operator
             failed = Attempt(number=1, at_ms=call.now_ms, duration_ms=0, outcome=given.outcome, detail=given.detail)
-            why = advise(failed, quiet=quiet) or ""
-            if given.outcome in REACHED_NOBODY:
+            why = advise(failed, quiet=reached_nobody(failed) and not call.caller.is_operator) or ""
+            if reached_nobody(failed):
                 await unhurried(call, began)
         raise invalid([Fault("/url", f"The endpoint does not consent to be sent webhooks. {why} Nothing is stored.")])
     rates = [rate for rate in (endpoint.rate_limit, given.rate) if rate is not None]

@@ -265,6 +265,10 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
            "The public keys that an endpoint's messages are signed with", None,
            (Answer(200, "A JSON Web Key Set.", key_sets.KeySetShape, media=key_sets.MEDIA),), refuses=(404, 429, 503)),
      key_sets.get),
+    (Route("GET", key_sets.OWN_PATH, "getOwnKeySet", "Operation", Access.PUBLIC,
+           "The public key that the heads of activity logs are signed with", None,
+           (Answer(200, "A JSON Web Key Set.", key_sets.KeySetShape, media=key_sets.MEDIA),), refuses=(429, 503)),
+     key_sets.get_own),
 )  # fmt: skip
 """What anybody may ask."""
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from cryptography import x509
 
 from relay.accounts import State
 from relay.commands.processes import config_option
@@ -46,10 +48,7 @@ def check_command(config: Path | None) -> None:
 async def _problems(config: Config) -> list[str]:
     problems = missing_secrets(config)
     problems += await _database(config)
-    try:
-        tls_of(config)
-    except ConfigError as error:
-        problems += error.problems
+    problems += _client_certificate(config)
     try:
         Composer(config.mail, templates_dir())
     except ConfigError as error:
@@ -59,6 +58,22 @@ async def _problems(config: Config) -> list[str]:
     else:
         problems.append("mail.url: not set, so e-mail waits; give RELAY_MAIL__URL=smtp://user:pass@host:port")
     return problems
+
+
+def _client_certificate(config: Config) -> list[str]:
+    try:
+        tls_of(config)
+    except ConfigError as error:
+        return error.problems
+    if not config.egress.client_certificate:
+        return []
+    shown = x509.load_pem_x509_certificate(Path(config.egress.client_certificate).read_bytes())
+    left = shown.not_valid_after_utc - datetime.now(UTC)
+    if left < timedelta(0):
+        return [f"egress.client_certificate: it expired on {shown.not_valid_after_utc:%Y-%m-%d}; renew it"]
+    if left < timedelta(days=14):
+        click.echo(f"? egress.client_certificate: it expires in {left.days} days; renew it, then restart", err=True)
+    return []
 
 
 async def _mail(config: Config) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 from yarl import URL
 
+from relay.advice import advise, reached_nobody
 from relay.mail.notice import EndpointNotice, NoticeType
 from relay.model import (
     Attempt,
@@ -144,7 +145,7 @@ class Watch:
             type=type,
             at_ms=now_ms,
             endpoint=endpoint.id,
-            note=last.detail if last is not None else None,
+            note=None if last is None else advise(last, quiet=reached_nobody(last)),
             told=[named(delivery) for delivery in made],
         )
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])

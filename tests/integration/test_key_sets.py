@@ -129,3 +129,11 @@ async def test_the_private_half_is_sealed_and_shown_nowhere(
              await fetched(http, made), stored.model_dump_json()]  # fmt: skip
     assert private not in str(shown)
     assert private[5:40] not in str(shown)
+
+
+async def test_the_key_that_verifies_exported_logs_is_published(http: Http, contoso: Api) -> None:
+    sets = [await (await http.get("/.well-known/jwks.json")).json(content_type=None) for _ in range(2)]
+    assert sets[0] == sets[1]
+    (key,) = sets[0]["keys"]
+    assert jwt.PyJWKSet.from_dict(sets[0]).keys[0].key_id == key["kid"]
+    assert "d" not in key

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 
 from relay.cli import relay
@@ -260,3 +262,22 @@ def test_preview_writes_every_mail_as_three_files(tmp_path: Path) -> None:
     for locale in ("en", "ja"):
         suffixes = [file.suffix for file in (tmp_path / locale).iterdir()]
         assert suffixes.count(".html") == suffixes.count(".txt") == suffixes.count(".eml") > 0
+
+
+def test_check_reads_the_relays_own_certificate(tmp_path: Path) -> None:
+    def said(certificate: str, key: str) -> str:
+        wrong = {"RELAY_EGRESS__CLIENT_CERTIFICATE": certificate, "RELAY_EGRESS__CLIENT_KEY": key}
+        return CliRunner().invoke(relay, ["check"], env={**wrong, "RELAY_STORE__URL": "redis://127.0.0.1:1/0"}).output
+
+    authority, places = trustme.CA(), {}
+    ends = {"old": datetime(2020, 1, 1, tzinfo=UTC), "soon": datetime.now(UTC) + timedelta(days=3, hours=1), "new": None}
+    for name, end in ends.items():
+        made = authority.issue_cert("relay.contoso.com", not_after=end)
+        places[name] = (str(tmp_path / f"{name}.pem"), str(tmp_path / f"{name}.key"))
+        made.cert_chain_pems[0].write_to_path(places[name][0])
+        made.private_key_pem.write_to_path(places[name][1])
+    assert "egress.client_certificate: it expired on 2020-01-01" in said(*places["old"])
+    assert "? egress.client_certificate: it expires in 3 days" in said(*places["soon"])
+    assert "egress.client_certificate" not in said(*places["new"])
+    assert "the key does not belong to it" in said(places["new"][0], places["old"][1])
+    assert "No such file" in said(str(tmp_path / "none.pem"), "")
