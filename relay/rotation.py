@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from relay.chain_key import CONTEXT
 from relay.errors import VaultError
-from relay.model import Endpoint, Producer, Secret, TokenHolder
+from relay.model import Endpoint, Producer, Secret
 from relay.store.chain import Chains
 from relay.store.client import Client
 from relay.store.registry import Registry
@@ -109,37 +110,46 @@ class Rotation:
             return sealed
         return self._vault.seal(self._vault.open(sealed, context=context), context=context)
 
-    def _secret_again(self, secret: Secret, context: str) -> Secret:
-        return secret.model_copy(update={"sealed": self._again(secret.sealed, context)})
-
     def _endpoint_again(self, now: Endpoint) -> Endpoint:
-        context = f"endpoint:{now.id}:secret"
-        key, headers = now.signing_key, now.sealed_headers
-        return now.model_copy(
-            update={
-                "secrets": tuple(self._secret_again(one, context) for one in now.secrets),
-                "signing_key": None if key is None else self._secret_again(key, context),
-                "previous_signing_keys": tuple(
-                    self._secret_again(one, context) for one in now.previous_signing_keys
-                ),
-                "sealed_headers": None if headers is None else self._again(headers, f"endpoint:{now.id}:headers"),
-            }
-        )
+        update = self._secrets_again(now, f"endpoint:{now.id}:secret")
+        if now.sealed_headers is not None:
+            update["sealed_headers"] = self._again(now.sealed_headers, f"endpoint:{now.id}:headers")
+        return now.model_copy(update=update)
 
     def _producer_again(self, now: Producer) -> Producer:
-        context = f"producer:{now.id}:secret"
-        return now.model_copy(
-            update={"secrets": tuple(self._secret_again(one, context) for one in now.secrets)}
-        )
+        return now.model_copy(update=self._secrets_again(now, f"producer:{now.id}:secret"))
+
+    def _secrets_again(self, noun: Endpoint | Producer, context: str) -> dict[str, Any]:
+        def again(secret: Secret) -> Secret:
+            return secret.model_copy(update={"sealed": self._again(secret.sealed, context)})
+
+        return {
+            name: again(value) if isinstance(value, Secret) else tuple(again(one) for one in value)
+            for name, value in _secrets(noun).items()
+        }
+
+
+def _secrets(noun: Endpoint | Producer) -> dict[str, Secret | tuple[Secret, ...]]:
+    """Every field that holds secrets, whatever it is called: one that is added is sealed again as well."""
+    return {
+        name: value
+        for name in type(noun).model_fields
+        if isinstance(value := getattr(noun, name), Secret)
+        or (isinstance(value, tuple) and any(isinstance(one, Secret) for one in value))
+    }
+
+
+def _sealed(noun: Endpoint | Producer, context: str) -> list[tuple[str, str]]:
+    held = [value if isinstance(value, tuple) else (value,) for value in _secrets(noun).values()]
+    return [(secret.sealed, context) for secrets in held for secret in secrets]
 
 
 def _of_endpoint(endpoint: Endpoint) -> list[tuple[str, str]]:
-    secrets = (*endpoint.secrets, *endpoint.signing_keys)
-    found = [(one.sealed, f"endpoint:{endpoint.id}:secret") for one in secrets]
+    found = _sealed(endpoint, f"endpoint:{endpoint.id}:secret")
     if endpoint.sealed_headers is not None:
         found.append((endpoint.sealed_headers, f"endpoint:{endpoint.id}:headers"))
     return found
 
 
 def _of_producer(producer: Producer) -> list[tuple[str, str]]:
-    return [(one.sealed, f"{TokenHolder.PRODUCER}:{producer.id}:secret") for one in producer.secrets]
+    return _sealed(producer, f"producer:{producer.id}:secret")

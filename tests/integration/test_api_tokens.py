@@ -94,3 +94,16 @@ async def test_a_producer_changes_its_secret_without_a_gap(operator: Api) -> Non
     for _ in range(9):
         await operator.ask("POST", at, {}, expect=201)
     await operator.ask("POST", at, {}, expect=409)
+
+
+async def test_a_conflict_reveals_nothing_of_what_another_producer_posted(operator: Api) -> None:
+    first, second = [
+        operator.of((await operator.ask("POST", "/v1/producers", {"name": "Centre"}, expect=201))["token"]) for _ in range(2)
+    ]
+    await first.ask("POST", "/v1/events", step("tr-1", "created", 1, id="evt-1"), expect=202)
+    own = await first.ask("POST", "/v1/events", step("tr-2", "created", 1, id="evt-1"), expect=409)
+    others = await second.ask("POST", "/v1/events", step("tr-3", "created", 1, id="evt-1"), expect=409)
+    assert own == others and "tr-1" not in str(others)
+    same = await second.ask("POST", "/v1/events", step("tr-1", "created", 1, id="evt-1"), expect=403)
+    other = await second.ask("POST", "/v1/events", step("tr-1", "updated", 2, id="evt-2"), expect=403)
+    assert {**same, "id": ""} == {**other, "id": ""}, "whether it is the same event is not said either"

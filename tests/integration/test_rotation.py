@@ -1,0 +1,55 @@
+"""Is everything that is sealed sealed again, whatever there is of it?"""
+
+from __future__ import annotations
+
+from relay.auth import new_token
+from relay.model import Endpoint, Partner, Producer, Secret, TokenHolder
+from relay.rotation import Rotation
+from relay.store.client import Client
+from relay.store.registry import Registry
+from relay.vault import Vault, generate_key
+
+OLD, NEW = generate_key(), generate_key()
+
+
+def sealed(context: str) -> Secret:
+    return Secret(sealed=Vault([OLD]).seal(b"x", context=context), created_at_ms=1)
+
+
+async def test_every_field_that_holds_a_secret_is_sealed_again(client: Client, registry: Registry) -> None:
+    await registry.put_partner(Partner(id="contoso", name="C", created_at_ms=1, updated_at_ms=1))
+    place = "endpoint:ep_1:secret"
+    fields = {
+        name: (sealed(place), sealed(place)) if "tuple" in str(field.annotation) else sealed(place)
+        for name, field in Endpoint.model_fields.items()
+        if "Secret" in str(field.annotation)
+    }
+    assert {"secrets", "signing_key", "previous_signing_keys"} <= set(fields)
+    headers = Vault([OLD]).seal(b"{}", context="endpoint:ep_1:headers")
+    endpoint = Endpoint(
+        id="ep_1", partner="contoso", url="https://x.example", created_at_ms=1, updated_at_ms=1, sealed_headers=headers, **fields
+    )
+    await registry.create_endpoint(endpoint)
+    token, _ = new_token(TokenHolder.PRODUCER, "pr_1", 1)
+    await registry.create_producer(
+        Producer(id="pr_1", name="P", secrets=(sealed("producer:pr_1:secret"),), created_at_ms=1), token
+    )
+    walk = await Rotation(client, Vault([NEW, OLD])).walk(change=False)
+    assert dict(walk.old) == {"endpoint": 1, "producer": 1}
+    again = await Rotation(client, Vault([NEW, OLD])).rotate()
+    assert (dict(again.again), again.lost) == ({"endpoint": 1, "producer": 1}, [])
+    # The old key is gone, and everything opens.
+    walk = await Rotation(client, Vault([NEW])).walk(change=False)
+    assert (dict(walk.current), dict(walk.old), walk.lost) == ({"endpoint": 1, "producer": 1}, {}, [])
+    stored = await client.ask("HGETALL", client.key("p:contoso", "endpoints"))
+    assert Vault([OLD])._current not in str(stored)
+
+
+async def test_what_no_key_opens_is_named_and_the_rest_goes_on(client: Client, registry: Registry) -> None:
+    for number, key in enumerate((OLD, NEW, generate_key())):
+        context = f"producer:pr_{number}:secret"
+        secret = Secret(sealed=Vault([key]).seal(b"x", context=context), created_at_ms=1)
+        token, _ = new_token(TokenHolder.PRODUCER, f"pr_{number}", 1)
+        await registry.create_producer(Producer(id=f"pr_{number}", name="P", secrets=(secret,), created_at_ms=1), token)
+    walk = await Rotation(client, Vault([NEW, OLD])).rotate()
+    assert (dict(walk.again), walk.lost, walk.current["producer"]) == ({"producer": 1}, ["producer:pr_2:secret"], 2)
