@@ -21,13 +21,13 @@ class Gcra:
         """For how many seconds `key` must wait before it may take one; 0 when it may now."""
         return max(0.0, self._paid.get(key, now) - now - self._ahead)
 
-    def take(self, key: str, now: float) -> float:
-        """As `wait`; when that is 0, one is taken."""
+    def take(self, key: str, now: float, cost: float = 1.0) -> float:
+        """As `wait`; when that is 0, so much is taken, though it be more than the burst: the next waits for it."""
         wait = self.wait(key, now)
         if not wait:
             if len(self._paid) >= _MOST_KEYS:
                 self._forget(now)
-            self._paid[key] = max(self._paid.get(key, now), now) + self._each
+            self._paid[key] = max(self._paid.get(key, now), now) + cost * self._each
         return wait
 
     def _forget(self, now: float) -> None:

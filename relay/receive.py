@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from relay.api.limiting import FAILURES
+from relay.api.limiting import DIGESTED, FAILURES
 from relay.auth import AUTH, Caller, NotAuthenticated
 from relay.door import Answer, Door, problem
 from relay.intake import MOST_EVENTS, Invalid, Problem, parse, read_json
@@ -82,10 +82,13 @@ class Receiver:
         if hdrs.AUTHORIZATION in request.headers or "webhook-signature" not in request.headers:
             return await auth.authenticate(request.headers), None
         # A signature costs a digest of the body for each secret there is: not for who fails again and again.
-        request.app[FAILURES].check(request)
-        raw = await self._body(request)
-        caller = await auth.verify_signed(request.headers, raw, self._clock() // 1000)
+        failures = request.app[FAILURES]
+        failures.check(request)
+        with failures.room(request, min(request.content_length or self._most_request, self._most_request)):
+            raw = await self._body(request)
+            caller = await auth.verify_signed(request.headers, raw, self._clock() // 1000)
         if caller is None:
+            request[DIGESTED] = len(raw)
             raise NotAuthenticated(_PROVE)
         return caller, raw
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -20,6 +21,12 @@ from relay.limits import Gcra
 
 _FREE = frozenset({"/healthz", "/readyz"})
 """What a load balancer asks, however often."""
+DIGESTED = web.RequestKey("digested", int)
+"""How many bytes of this request were looked at and proved nobody."""
+_DIGESTED = 64 << 10
+"""So many bytes that proved nobody count as one more failure."""
+_MOST_UNPROVEN = 64 << 20
+"""Bytes of one address that are kept in memory at a time before it is known who sent them."""
 _FAILED = "too many requests from this address did not prove who sent them"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,9 +41,10 @@ class TooMany(RelayError):
 
 
 class Failures:
-    """How often an address fails to prove who it is."""
+    """How often an address fails to prove who it is, and how much of what it sends is kept before it has."""
 
     def __init__(self, per_minute: float, proxies: Sequence[str]) -> None:
+        self._unproven: dict[str, int] = {}
         self._limit = Gcra(per_minute / 60, per_minute) if per_minute else None
         self._proxies = [ip_network(proxy) for proxy in proxies]
 
@@ -46,9 +54,29 @@ class Failures:
             _wait(self._limit.wait(address_of(request, self._proxies), _now()), _FAILED)
 
     def note(self, request: web.Request) -> None:
-        """It failed once more. Raises TooMany when it has too often."""
+        """It failed once more; the bytes that were looked at in vain count too. Raises TooMany when it has too
+        often."""
         if self._limit is not None:
-            _wait(self._limit.take(address_of(request, self._proxies), _now()), _FAILED)
+            cost = 1 + request.get(DIGESTED, 0) / _DIGESTED
+            _wait(self._limit.take(address_of(request, self._proxies), _now(), cost), _FAILED)
+
+    @contextmanager
+    def room(self, request: web.Request, size: int) -> Iterator[None]:
+        """Within it, `size` bytes of this address are kept that may prove to be nobody's. Raises TooMany when
+        they would be too many."""
+        address = address_of(request, self._proxies)
+        kept = self._unproven.get(address, 0)
+        if kept and kept + size > _MOST_UNPROVEN:
+            raise TooMany("too much from this address waits to be proven; wait before the next", 1)
+        self._unproven[address] = kept + size
+        try:
+            yield
+        finally:
+            left = self._unproven[address] - size
+            if left:
+                self._unproven[address] = left
+            else:
+                del self._unproven[address]
 
 
 FAILURES: web.AppKey[Failures] = web.AppKey("failures", Failures)

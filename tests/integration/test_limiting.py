@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
 from typing import Any
@@ -72,6 +74,37 @@ async def test_who_fails_too_often_waits_and_who_does_not_fail_does_not(opened: 
     signed = {"webhook-signature": "v1,AAAA", "webhook-id": "m", "webhook-timestamp": "1"}
     assert await statuses(client, 1, "/v1/events", method="POST", **signed) == [429]
     assert await statuses(client, 1, **{"X-Forwarded-For": "192.0.2.9"}) == [401]
+
+
+SIGNED = {"webhook-signature": "v1,AAAA", "webhook-id": "m", "webhook-timestamp": "1"}
+
+
+async def test_a_large_body_that_proves_nobody_costs_more(opened: Open) -> None:
+    client = await opened(failures_per_minute=60)
+    async with client.post("/v1/events", data=io.BytesIO(bytes(4 << 20)), headers=SIGNED) as answer:
+        assert answer.status == 401
+    assert await statuses(client, 1, "/v1/events", method="POST", **SIGNED) == [429]
+
+
+async def test_what_is_kept_before_it_is_proven_is_bounded(opened: Open) -> None:
+    client = await opened()
+    stalled = []
+    for _ in range(16):  # each announces 4 MiB, and sends next to nothing
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        lines = [f"{name}: {value}" for name, value in {**SIGNED, "Host": "x", "Content-Length": str(4 << 20)}.items()]
+        writer.write(("POST /v1/events HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n{").encode())
+        stalled.append(writer)
+    async with asyncio.timeout(30):
+        while await statuses(client, 1, "/v1/events", method="POST", **SIGNED) != [429]:
+            pass
+    other = {**SIGNED, "X-Forwarded-For": "192.0.2.7"}
+    assert await statuses(client, 1, "/v1/events", method="POST", **other) == [401]
+    assert await statuses(client, 1, Authorization=f"Bearer {OPERATOR}") == [200]
+    for writer in stalled:
+        writer.close()
+    async with asyncio.timeout(30):
+        while await statuses(client, 1, "/v1/events", method="POST", **SIGNED) != [401]:
+            pass
 
 
 @pytest.mark.parametrize(
