@@ -1,7 +1,7 @@
 """Is everything said in every language?
 
 `python -m tools.words` collects what the message files say into `messages.pot` and brings every catalogue up to it:
-new messages empty, those no longer said at the end. `--check` changes nothing and tells what is missing or wrong.
+new messages empty, without those no longer said. `--check` changes nothing and tells what is missing or wrong.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def brought_up(folder: Path = FOLDER) -> dict[Path, bytes]:
     for path in sorted((folder / "locales").glob("*.po")):
         catalogue = read(path)
         catalogue.update(pot, no_fuzzy_matching=True, update_creation_date=False)
+        catalogue.obsolete.clear()
         catalogue.project, catalogue.version = pot.project, pot.version
         catalogue.header_comment, catalogue.revision_date, catalogue.creation_date = _HEADER, _EPOCH, _EPOCH
         files[path] = _written(catalogue)

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -88,8 +88,9 @@ class Words:
         name = local.tzname() or ""
         if name in _CLEAR:
             return self.one("zone", name) if name in self.table["zone"] else name
-        sign = f"{local:%z}"
-        return f"UTC{sign[:3]}:{sign[3:]}".removesuffix(":00")
+        minutes = round((local.utcoffset() or timedelta()).total_seconds() / 60)
+        hours, rest = divmod(abs(minutes), 60)
+        return f"UTC{'-' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}"
 
     def day(self, day: date) -> str:
         """A calendar day as the reader writes it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from msgspec.structs import replace
 
@@ -28,6 +30,12 @@ from tests.fakes.mails import (
         ("JA_jp", "ja"),
         ("en-GB", "en"),
         ("zh-Hant", "en"),
+        ("zh-TW", "en"),
+        ("zh-CN", "zh-Hans"),
+        ("zh", "zh-Hans"),
+        ("zh-hans-SG", "zh-Hans"),
+        ("fr-CA", "fr"),
+        ("ko_KR", "ko"),
         ("", "en"),
         ("x", "en"),
     ],
@@ -54,7 +62,7 @@ def test_the_default_language_is_the_configuration_s() -> None:
         event_id="e",
         transfer_key="k",
         date_ms=0,
-        locale="zh",
+        locale="zh-Hant",
     )
     assert message.locale == "ja"
     english = other.compose(
@@ -67,6 +75,34 @@ def test_the_default_language_is_the_configuration_s() -> None:
         locale="en",
     )
     assert "Sunday, 20 December 2026, 02:02 CET" in english.text
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ("en", "Sunday, 20 December 2026, 01:02 UTC"),
+        ("de", "Sonntag, 20. Dezember 2026, 02:02 Uhr MEZ"),
+        ("es", "domingo, 20 de diciembre de 2026, 01:02 UTC"),
+        ("fr", "dimanche 20 décembre 2026 à 01:02 UTC"),
+        ("ja", "2026年12月20日(日) 10:02 JST"),
+        ("ko", "2026년 12월 20일(일) 10:02 KST"),
+        ("zh-Hans", "2026年12月20日（星期日）09:02 UTC+8"),
+    ],
+)
+def test_a_deadline_is_written_as_its_reader_writes_it(locale: str, shown: str) -> None:
+    zones = {"de": "Europe/Berlin", "ja": "Asia/Tokyo", "ko": "Asia/Seoul", "zh-Hans": "Asia/Shanghai"}
+    words = Composer(PlainMailSettings(timezones=zones), TEMPLATES)._words[locale]
+    assert words.moment(datetime(2026, 12, 20, 1, 2, 3, tzinfo=UTC)) == shown
+
+
+def test_an_offset_stands_where_a_zone_s_short_name_is_not_clear() -> None:
+    for zone, shown in (
+        ("America/Chicago", "UTC-6"),
+        ("Asia/Kolkata", "UTC+5:30"),
+        ("America/St_Johns", "UTC-3:30"),
+    ):
+        words = Composer(PlainMailSettings(timezone=zone), TEMPLATES)._words["en"]
+        assert words.moment(datetime(2026, 12, 20, 12, 0, tzinfo=UTC)).endswith(shown)
 
 
 def test_a_time_zone_that_does_not_exist_is_a_configuration_problem() -> None:
