@@ -160,6 +160,7 @@ _DENY_V6: tuple[tuple[IPv6Network, Verdict], ...] = tuple(
         ("ff00::/8", Verdict.MULTICAST),
     )
 )
+_NAT64, _MAPPED = IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0/96")
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
@@ -179,12 +180,23 @@ def classify(address: str, policy: Policy) -> Verdict:
     if policy.denies(ip):
         return Verdict.DENIED
     if policy.allows(ip):
-        return Verdict.ALLOWED
+        inner = _embedded(ip)
+        return Verdict.ALLOWED if inner is None or classify(inner, policy).is_allowed else Verdict.EMBEDS_IPV4
     if ip in policy.own:
         return Verdict.OWN
     if isinstance(ip, IPv4Address):
         return next((verdict for network, verdict in _DENY_V4 if ip in network), Verdict.PUBLIC)
     return _classify_v6(ip)
+
+
+def _embedded(ip: IPv4Address | IPv6Address) -> str | None:
+    """The IPv4 address that an IPv6 one leads to. A machine that reaches IPv4 by NAT64 alone must allow its
+    prefix, which then opens what is public behind it and not 127.0.0.1."""
+    if isinstance(ip, IPv4Address):
+        return None
+    if ip in _NAT64 or ip in _MAPPED:
+        return str(IPv4Address(int(ip) & 0xFFFFFFFF))
+    return str(ip.sixtofour) if ip.sixtofour is not None else None
 
 
 def _classify_v6(ip: IPv6Address) -> Verdict:

@@ -18,6 +18,7 @@ from relay.advice import CURES
 from relay.api.bodies import Body, read_body
 from relay.api.check_shapes import MistakeShape, VerifyHelpShape
 from relay.api.endpoints import existing
+from relay.api.ownership import allow
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.mistakes import Known, Message, Mistake, compare, diagnose
@@ -49,6 +50,7 @@ async def help_(call: Call) -> web.Response:
     """Which mistake it is."""
     asked = await read_body(call.request, VerifyHelpBody)
     endpoint = await existing(call)
+    allow(call)
     given = Message(asked.id, asked.timestamp or "", _body(asked))
     record = await _delivery(call, endpoint, asked.id)
     attempt = None if record is None else _attempt(record, asked)

@@ -97,6 +97,25 @@ def test_only_the_store_writes_to_the_database(name: str) -> None:
     assert not re.search(r"\bevalsha\b|\bEVALSHA\b|\.hset\(|\.zadd\(|\.lpush\(", text)
 
 
+DIALS = re.compile(r"ClientSession\(|open_connection\(|create_connection\(|urlopen|urllib\.request|http\.client|\.connect\(")
+MAY_DIAL = {
+    "relay.dialer": "the guarded session itself",
+    "relay.survey": "sockets of the guarded session",
+    "relay.store.client": "the operator's database",
+    "relay.services": "the operator's database",
+    "relay.embedded": "the database that it started",
+    "relay.mail.send": "the operator's mail server",
+    "relay.commands.api": "the relay that a person names at a terminal",
+    "relay.up": "the processes that it started",
+    "relay.demo": "the relay that it plays for",
+}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - MAY_DIAL))
+def test_whatever_a_tenant_can_influence_goes_through_the_guarded_session(name: str) -> None:
+    assert not DIALS.findall(MODULES[name].read_text("utf-8"))
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_every_module_begins_with_the_question_it_answers(name: str) -> None:
     doc = ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8"))) or ""

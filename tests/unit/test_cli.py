@@ -281,3 +281,40 @@ def test_check_reads_the_relays_own_certificate(tmp_path: Path) -> None:
     assert "egress.client_certificate" not in said(*places["new"])
     assert "the key does not belong to it" in said(places["new"][0], places["old"][1])
     assert "No such file" in said(str(tmp_path / "none.pem"), "")
+
+
+def test_what_is_found_out_about_an_endpoint_is_a_line_a_finding(server: Answering) -> None:
+    found = [
+        {"check": "dns", "level": "ok", "detail": "One address."},
+        {"check": "certificate", "level": "warning", "detail": "It expires."},
+        {"check": "ping", "level": "problem", "detail": "It answered 401."},
+    ]
+    server.answers += [(200, {"ok": False, "findings": found, "attempt": None})] * 2
+    server.answers.append((200, {"ok": True, "findings": found[:2], "attempt": None}))
+    result = say(server, "endpoint", "check", "contoso", "ep_1", "--forgery")
+    assert result.output.splitlines() == [
+        "✓ dns: One address.",
+        "! certificate: It expires.",
+        "✗ ping: It answered 401.",
+    ]
+    assert result.exit_code == 1
+    assert server.asked[0][1:] == (
+        "/v1/partners/contoso/endpoints/ep_1/preflight", f"Bearer {TOKEN}", {"forgery": True},
+    )  # fmt: skip
+    assert json.loads(say(server, "endpoint", "check", "contoso", "ep_1", "--json").output)["ok"] is False
+    assert say(server, "endpoint", "check", "contoso", "ep_1").exit_code == 0
+
+
+def test_the_mistake_behind_a_signature_is_said(server: Answering, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"\xff{}\n")
+    mistakes = [{"mistake": "prefix_kept", "explanation": "Take it off."}]
+    server.answers += [(200, {"found": True, "mistakes": mistakes}), (200, {"found": False, "mistakes": []})]
+    words = ("endpoint", "verify-help", "contoso", "ep_1", "v1,AAAA", "--id", "evt-1")
+    known = say(server, *words, "--body", str(tmp_path / "body"), "--timestamp", "1", "--clock", "2")
+    assert (known.exit_code, known.output) == (0, "prefix_kept: Take it off.\n")
+    assert server.asked[0][3] == {
+        "signature": "v1,AAAA", "id": "evt-1", "timestamp": "1", "body_base64": "/3t9Cg==", "clock": 2,
+    }  # fmt: skip
+    unknown = say(server, *words)
+    assert unknown.exit_code == 1
+    assert "No usual mistake" in unknown.output

@@ -121,6 +121,16 @@ def test_an_operator_may_allow_a_network_and_only_that() -> None:
     assert classify("fe80::1%lo", Policy.of(["fe80::/10"])) is Verdict.SCOPED
 
 
+def test_behind_an_allowed_nat64_what_is_public_is_reached_and_nothing_else() -> None:
+    only_v6 = Policy.of(["64:ff9b::/96"])
+    assert classify("64:ff9b::8.8.8.8", only_v6) is Verdict.ALLOWED
+    for inner in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "168.63.129.16", "0.0.0.0"):
+        assert classify(f"64:ff9b::{inner}", only_v6) is Verdict.EMBEDS_IPV4
+    assert classify("64:ff9b::10.0.0.1", Policy.of(["64:ff9b::/96", "10.0.0.0/8"])) is Verdict.ALLOWED
+    assert classify("::ffff:127.0.0.1", Policy.of(["::/0"])) is Verdict.EMBEDS_IPV4
+    assert classify("2002:7f00:1::1", Policy.of(["2002::/16"])) is Verdict.EMBEDS_IPV4
+
+
 @given(st.text(max_size=50))
 def test_no_text_makes_classify_fail(text: str) -> None:
     assert isinstance(classify(text, OPEN), Verdict)
