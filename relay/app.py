@@ -33,6 +33,7 @@ from relay.pressure import Pressure
 from relay.receive import Receiver
 from relay.record import Recorder
 from relay.services import SERVICES, Services, connect, open_services
+from relay.sources.listening import add_sources, hearing
 from relay.store.durability import durability_problems, durability_unknown, replicas_short
 from relay.store.hints import Hint
 
@@ -76,6 +77,7 @@ def create_app(services: Services) -> web.Application:
     )
     app.router.add_post("/v1/events", receiver.post)
     app.cleanup_ctx.append(_counting)
+    add_sources(app)
     return app
 
 
@@ -177,10 +179,13 @@ async def _work(services: Services, stop: asyncio.Event) -> None:
     if services.mailer is None:
         services.log.warning("mail.off", detail="RELAY_MAIL__URL is not set: e-mail waits until it is")
     engine = Engine(services)
-    try:
-        await _keep_time(services, stop, _woken(services, engine, stop))
-    finally:
-        await engine.stop(services.config.worker.drain_seconds)
+    async with hearing(services) as sources:
+        listener = asyncio.create_task(sources.work(stop))
+        try:
+            await _keep_time(services, stop, _woken(services, engine, stop))
+        finally:
+            await asyncio.gather(engine.stop(services.config.worker.drain_seconds), asyncio.wait([listener], timeout=_CLOSING_S))
+            listener.cancel()
 
 
 async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> None:

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "endpoint": ("endpoint", "Where partners are told."),
     "token": ("token", "Partners' tokens."),
     "producer": ("producer", "Systems that post events."),
+    "source": ("source", "Transfer systems that the relay listens to itself."),
 }
 """Each command with its module and its line in the help, in the order of the help."""
 

@@ -31,6 +31,7 @@ from relay.api import (
     producer_secrets,
     producers,
     shapes,
+    sources,
     tokens,
     transfer_shapes,
     transfers,
@@ -66,6 +67,7 @@ _O, _P, _M = Access.OPERATOR, Access.PARTNER, Access.MEMBER
 _PRODUCER = "/v1/producers/{producer}"
 _PARTNER = "/v1/partners/{partner}"
 _ENDPOINT = _PARTNER + "/endpoints/{endpoint}"
+_TENANT = "/v1/sources/partner-center/{tenant}"
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/producers", "createProducer", "Producers", _O,
@@ -230,6 +232,20 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/accounts", "getAccounts", "Operation", _O,
           "Show whether every accepted event is accounted for", accounts.get,
           (Answer(200, "What the last lap of the reconciler found.", accounts.AccountsShape),)),
+    Route("GET", "/v1/sources", "listSources", "Sources", _O,
+          "List the transfer systems that the relay listens to, and what is wrong with them", sources.list_,
+          (Answer(200, "The sources.", sources.SourceShape, many=True),)),
+    Route("GET", _TENANT, "getPartnerCenterSource", "Sources", _O,
+          "Show a Partner Center tenant's source, and whom Partner Center calls now", sources.get,
+          (Answer(200, "The source.", sources.SourceDetailShape),)),
+    Route("POST", _TENANT + "/registration", "registerPartnerCenter", "Sources", _O,
+          "Have Partner Center call this relay", sources.register,
+          (Answer(200, "The registration.", sources.RegistrationShape),), body=sources.RegisterBody,
+          about="A tenant has one registration: replacing somebody else's cuts them off, and needs `replace`."),
+    Route("POST", _TENANT + "/test", "testPartnerCenter", "Sources", _O,
+          "Ask Partner Center for a validation event and wait for it", sources.test,
+          (Answer(200, "How it fared.", sources.TestedShape),), body=sources.TestBody),
+
     Route("GET", "/metrics", "getMetrics", "Operation", _O,
           "Prometheus metrics of the whole installation", health.metrics,
           (Answer(200, "Prometheus text.", media="text/plain"),)),
@@ -250,6 +266,18 @@ EVENTS = Route(
           "with a producer's secret.",
 )  # fmt: skip
 """The receiver's route, which relay.receive adds to the router; here for the document."""
+
+HEARD: tuple[Route, ...] = (
+    Route("POST", _TENANT, "heardPartnerCenter", "Sources", Access.PUBLIC,
+          "A callback of Microsoft Partner Center", None,
+          (Answer(200, "It is kept: it will be worked on, or was.", sources.KeptShape),
+           Answer(401, "It is not signed by Partner Center.", shapes.ProblemShape,
+                  media="application/problem+json"),
+           Answer(503, "Its certificate cannot be fetched just now.", shapes.ProblemShape,
+                  media="application/problem+json")),
+          about="Proven by the signature over the raw body, whose certificate comes from a pinned folder."),
+)  # fmt: skip
+"""What transfer systems call; relay.sources adds these to the router, here they are for the document."""
 
 OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
     (Route("GET", "/healthz", "getHealth", "Operation", Access.PUBLIC, "Whether the process answers", None,
@@ -272,7 +300,7 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 )  # fmt: skip
 """What anybody may ask."""
 
-ALL: tuple[Route, ...] = (EVENTS, *ROUTES, *(route for route, _ in OPEN))
+ALL: tuple[Route, ...] = (EVENTS, *HEARD, *ROUTES, *(route for route, _ in OPEN))
 """Everything the document speaks of. The portal's pages are for people and not in it."""
 
 

@@ -21,9 +21,12 @@ from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.services import connect, tls_of
+from relay.sources.certificates import read_authorities
+from relay.sources.partner_api import source_of
 from relay.store import Store
 from relay.store.accounts import BOOKS, JOB
 from relay.store.durability import durability_problems, durability_unknown, replicas_short
+from relay.store.sources import Sources
 from relay.times import format_ms
 
 
@@ -49,6 +52,7 @@ async def _problems(config: Config) -> list[str]:
     problems = missing_secrets(config)
     problems += await _database(config)
     problems += _client_certificate(config)
+    problems += await _sources(config)
     try:
         Composer(config.mail, templates_dir())
     except ConfigError as error:
@@ -74,6 +78,24 @@ def _client_certificate(config: Config) -> list[str]:
     if left < timedelta(days=14):
         click.echo(f"? egress.client_certificate: it expires in {left.days} days; renew it, then restart", err=True)
     return []
+
+
+async def _sources(config: Config) -> list[str]:
+    """What a running relay noted about the systems it listens to."""
+    settings = config.sources.partner_center
+    try:
+        if settings.tenants:
+            read_authorities(settings)
+    except ConfigError as error:
+        return error.problems
+    client = connect(config)
+    try:
+        found = [(source_of(one), await Sources(client).troubles(source_of(one))) for one in settings.tenants]
+    except StoreError:
+        return []  # said of the database already
+    finally:
+        await client.close()
+    return [f"{source}: {one.detail} (since {format_ms(one.since_ms)})" for source, all_ in found for one in all_]
 
 
 async def _mail(config: Config) -> list[str]:

@@ -20,6 +20,7 @@ from relay.store.queues import Queues
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.shifts import Shifts
+from relay.store.sources import Sources
 from relay.store.transfers import Transfers
 
 _CHUNK = 100
@@ -43,6 +44,7 @@ class Store:
     shifts: Shifts
     chains: Chains
     registry: Registry
+    sources: Sources
 
     @classmethod
     def over(cls, client: Client) -> Store:
@@ -60,6 +62,7 @@ class Store:
             shifts=Shifts(client),
             chains=Chains(client),
             registry=Registry(client),
+            sources=Sources(client),
         )
 
     async def deliveries(

@@ -1,0 +1,136 @@
+"""Which certificate signed a callback, and may it?
+
+Fetched from a pinned folder over the guarded session, without redirects, at most 64 KiB, and kept: forged
+requests cost no request of ours for each, and a certificate host that is down delays nothing that was
+signed by a known certificate. At most so many are fetched a minute, whatever is sent to us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import ClientSession, ClientTimeout
+from cryptography import x509
+
+from relay.config_sources import PartnerCenter
+from relay.errors import ConfigError, RelayError
+from relay.sources.signature import Forged, check_certificate, read_certificates
+from relay.times import from_ms
+
+_MOST_BYTES = 65_536
+_MOST_KEPT = 32
+_FRESH_MS = 3_600_000
+_WRONG_MS = 60_000
+_FETCHES_A_MINUTE = 12
+
+
+class CertificateAway(RelayError):
+    """A certificate cannot be fetched just now: answer 503, and the callback comes again."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    chain: list[x509.Certificate]
+    wrong: str
+    at_ms: int
+
+
+class Certificates:
+    """Fetches, checks and keeps signers' certificates."""
+
+    def __init__(
+        self,
+        session: ClientSession,
+        settings: PartnerCenter,
+        authorities: list[x509.Certificate],
+        clock: Callable[[], int],
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._authorities = authorities
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self._fetching: dict[str, asyncio.Task[_Kept]] = {}
+        self._fetched_ms: list[int] = []
+
+    async def signer(self, url: str) -> x509.Certificate:
+        """The certificate at a pinned `url`, checked as of now. Raises Forged, CertificateAway."""
+        now = self._clock()
+        kept = self._kept.get(url)
+        if kept is None or now - kept.at_ms > (_WRONG_MS if kept.wrong else _FRESH_MS):
+            try:
+                kept = await self._fetch(url)
+            except CertificateAway:
+                if kept is None or kept.wrong:
+                    raise
+        if kept.wrong:
+            raise Forged(kept.wrong)
+        check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
+        return kept.chain[0]
+
+    async def _fetch(self, url: str) -> _Kept:
+        task = self._fetching.get(url)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._get(url))
+            self._fetching[url] = task
+            task.add_done_callback(lambda _: self._fetching.pop(url, None))
+        return await asyncio.shield(task)
+
+    async def _get(self, url: str) -> _Kept:
+        now = self._clock()
+        self._fetched_ms = [at for at in self._fetched_ms if now - 60_000 < at <= now]
+        if len(self._fetched_ms) >= _FETCHES_A_MINUTE:
+            raise CertificateAway("too many certificates were asked for in a minute")
+        self._fetched_ms.append(now)
+        timeout = ClientTimeout(total=self._settings.timeout_seconds)
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, timeout=timeout, headers={"Accept-Encoding": "identity"}
+            ) as answer:
+                if answer.status >= 500 or answer.status == 429:
+                    raise CertificateAway(f"the certificate's host answers {answer.status}")
+                raw = await answer.content.read(_MOST_BYTES + 1) if answer.status == 200 else b""
+                while 0 < len(raw) <= _MOST_BYTES and (more := await answer.content.read(_MOST_BYTES + 1)):
+                    raw += more
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise CertificateAway(f"the certificate's host does not answer ({type(error).__name__})") from None
+        kept = _Kept([], "", now)
+        try:
+            if not 0 < len(raw) <= _MOST_BYTES:
+                raise Forged("there is no certificate at the address")
+            kept.chain = read_certificates(raw)
+            check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
+        except Forged as forged:
+            kept.wrong = str(forged)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[url] = kept
+        return kept
+
+
+def read_authorities(settings: PartnerCenter) -> list[x509.Certificate]:
+    """Who may have issued a signer's certificate. Raises ConfigError."""
+    if not settings.roots_file:
+        ders = ssl.create_default_context().get_ca_certs(binary_form=True)
+        return [one for der in ders if (one := _readable(der)) is not None]
+    try:
+        found = x509.load_pem_x509_certificates(Path(settings.roots_file).read_bytes())
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+    except ValueError:
+        why = "is not PEM with certificates"
+    else:
+        return found
+    raise ConfigError([f"sources.partner_center.roots_file: {settings.roots_file} {why}"])
+
+
+def _readable(der: bytes) -> x509.Certificate | None:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError:  # an authority of the system's that breaks a rule is nobody's issuer here
+        return None

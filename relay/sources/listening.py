@@ -1,0 +1,143 @@
+"""What does a process hold open to listen to the transfer systems?
+
+One guarded session for all of them, and per configured tenant its API, its health and its registration. A
+web process takes what comes in; a worker process works (`Work`), once a second, on what was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from relay.dialer import open_session
+from relay.door import Door
+from relay.errors import StoreError
+from relay.record import Recorder
+from relay.services import SERVICES, Services, policy_of
+from relay.sources.certificates import Certificates, read_authorities
+from relay.sources.parties import Parties
+from relay.sources.partner_api import PartnerApi, source_of
+from relay.sources.partner_center import PartnerCenterDoor
+from relay.sources.registration import WATCH, Registrar
+from relay.sources.trouble import Health
+from relay.sources.worker import TenantWorker
+
+_TICK_S = 1.0
+_CONNECTIONS = 64
+_FIRST_LOOK_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The sources of one process."""
+
+    services: Services
+    partner_center: PartnerCenterDoor
+    registrars: dict[str, Registrar]
+    workers: dict[str, TenantWorker]
+
+    async def tick(self) -> int:
+        """Work on what is due, in every source; how much that was."""
+        if not self.workers:
+            return 0
+        return sum(await asyncio.gather(*(worker.tick() for worker in self.workers.values())))
+
+    async def start(self) -> None:
+        """Have the registrations looked at from now on."""
+        now = self.services.clock()
+        for worker in self.workers.values():
+            await self.services.store.sources.put(worker.source, WATCH, b"{}", now + _FIRST_LOOK_MS)
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Tick once a second until told to stop. What fails is tried again: nothing is lost by it."""
+        started = False
+        while not stop.is_set():
+            try:
+                if not started:
+                    await self.start()
+                    started = True
+                await self.tick()
+            except StoreError as error:
+                self.services.log.debug("sources.wait", error=type(error).__name__)
+            except Exception:  # what is kept stays kept, and is taken up again when its lease has ended
+                self.services.log.exception("sources.failed")
+            try:
+                await asyncio.wait_for(stop.wait(), _TICK_S)
+            except TimeoutError:
+                continue
+
+
+LISTENING: web.AppKey[Listening] = web.AppKey("listening", Listening)
+
+
+@asynccontextmanager
+async def hearing(services: Services) -> AsyncIterator[Listening]:
+    """Open what the configured sources need. Raises ConfigError."""
+    config, store, clock = services.config, services.store, services.clock
+    settings = config.sources.partner_center
+    longest = max(settings.timeout_seconds, config.sources.soracom.timeout_seconds)
+    session = open_session(
+        policy_of(config),
+        connect_timeout_s=config.worker.connect_timeout_seconds,
+        total_timeout_s=longest,
+        keepalive_s=config.worker.keepalive_seconds,
+        limit=_CONNECTIONS,
+    )
+    try:
+        door = Door(store, services.vault, Recorder(services.log, store.counters), services.nudge_fan_out, clock)
+        apis = {
+            one.name: PartnerApi(session, settings, one, store.sources, services.vault, clock)
+            for one in settings.tenants
+        }
+        healths = {
+            one.name: Health(store, services.log, clock, source_of(one), one.partner.casefold())
+            for one in settings.tenants
+        }
+        parties = Parties(store.registry, settings.tenants, clock)
+        registrars = {
+            one.name: Registrar(
+                one, settings, config.server.base_url, apis[one.name], store, healths[one.name], clock
+            )
+            for one in settings.tenants
+        }
+        authorities = read_authorities(settings) if settings.tenants else []
+        yield Listening(
+            services=services,
+            partner_center=PartnerCenterDoor(
+                settings,
+                Certificates(session, settings, authorities, clock),
+                store.sources,
+                healths,
+                clock,
+                body_timeout_s=config.server.body_timeout_seconds,
+            ),
+            registrars=registrars,
+            workers={
+                one.name: TenantWorker(
+                    one, settings, apis, parties, door, store, healths[one.name], registrars[one.name], clock
+                )
+                for one in settings.tenants
+            },
+        )
+    finally:
+        await session.close()
+
+
+def add_sources(app: web.Application) -> None:
+    """Have a web application take what the transfer systems send; its SERVICES must be set."""
+    app.cleanup_ctx.append(_opened)
+    app.router.add_post("/v1/sources/partner-center/{tenant}", _partner_center)
+
+
+async def _opened(app: web.Application) -> AsyncIterator[None]:
+    async with hearing(app[SERVICES]) as sources:
+        app[LISTENING] = sources
+        yield
+
+
+async def _partner_center(request: web.Request) -> web.Response:
+    return await request.app[LISTENING].partner_center.post(request)
