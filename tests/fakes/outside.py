@@ -152,8 +152,8 @@ class Proxy(_Listening):
     """A forward proxy that knows one place: every CONNECT and every absolute URL is taken to `to` (a port of
     127.0.0.1), or answered with `refusal`."""
 
-    def __init__(self, to: int, refusal: bytes | None = None) -> None:
-        super().__init__()
+    def __init__(self, to: int, refusal: bytes | None = None, *, port: int = 0) -> None:
+        super().__init__(port=port)
         self._to, self._refusal = to, refusal
         self.asked: list[str] = []
         self.heads: list[bytes] = []
