@@ -19,6 +19,7 @@ from relay.api.route import Access, Answer, Route
 from relay.model import PING, Event, EventType
 
 _REF = "#/components/schemas/{model}"
+_ORIGIN = "webhook-request-origin"
 _VARIABLE = re.compile(r"{(\w+)}")
 
 _WHO = {
@@ -184,7 +185,9 @@ def _webhook(
         "webhook-id": "The event's id; the same on every attempt.",
         "webhook-timestamp": "When this attempt was made, in Unix seconds.",
         "webhook-signature": "`v1,<base64>` of HMAC-SHA256 over `{id}.{timestamp}.{body}`; several, with a "
-        "space between, while a secret is being replaced.",
+        "space between, while a secret is being replaced; `v1a,<base64>` of Ed25519 too where the endpoint is "
+        "`asymmetric`.",
+        _ORIGIN: "Who sends; only where the endpoint was asked for its consent (`handshake`).",
     }
     text = {"type": "string"}
     body = _json_body(_inlined(schema), required=True)
@@ -196,7 +199,7 @@ def _webhook(
             "tags": ["Webhooks"],
             "summary": about,
             "parameters": [
-                {"name": name, "in": "header", "required": True, "schema": text, "description": said}
+                {"name": name, "in": "header", "required": name != _ORIGIN, "schema": text, "description": said}
                 for name, said in headers.items()
             ],
             "requestBody": body,
