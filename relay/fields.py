@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from pydantic_core import PydanticCustomError
 
-from relay.places import BadAddress, parse_group
+from relay.places import BadAddress, parse_cluster, parse_group
 
 _PORT = r"(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _REDIS_URL = re.compile(
@@ -32,7 +32,17 @@ def network(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """Where a Redis or Valkey is, or the Sentinels that know."""
+    """Where a Redis or Valkey is, the Sentinels that know, or a cluster."""
+    try:
+        if parse_cluster(text) is not None:
+            return text
+    except BadAddress as problem:
+        raise PydanticCustomError("url", str(problem)) from None
+    return server_url(text)
+
+
+def server_url(text: str) -> str:
+    """Where one Redis or Valkey is, or the Sentinels that know."""
     # What is wrong with it is not shown: there may be a password in it.
     try:
         if parse_group(text) is not None:
@@ -44,9 +54,9 @@ def database_url(text: str) -> str:
     return text
 
 
-def database_url_or_none(text: str) -> str:
+def server_url_or_none(text: str) -> str:
     """The same, or nothing."""
-    return database_url(text) if text else text
+    return server_url(text) if text else text
 
 
 def web_url_or_none(text: str) -> str:

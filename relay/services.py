@@ -25,8 +25,10 @@ from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
 from relay.own import own_addresses
+from relay.places import parse_cluster
 from relay.store import Store
 from relay.store.client import Client, Copies
+from relay.store.cluster import ClusterClient
 from relay.vault import Vault
 from relay.webhook import WebhookSender
 
@@ -80,12 +82,22 @@ def tls_of(config: Config) -> ssl.SSLContext:
 def connect(config: Config) -> Client:
     """A client of the database; nothing is sent yet."""
     store = config.store
+    copies = Copies(store.wait_replicas, store.wait_seconds)
+    cluster = parse_cluster(store.url)
+    if cluster is not None:
+        return ClusterClient(
+            cluster,
+            prefix=store.prefix,
+            connections=store.connections,
+            timeout_s=store.timeout_seconds,
+            copies=copies,
+        )
     return Client.connect(
         store.url,
         prefix=store.prefix,
         connections=store.connections,
         timeout_s=store.timeout_seconds,
-        copies=Copies(store.wait_replicas, store.wait_seconds),
+        copies=copies,
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import (
@@ -53,6 +53,7 @@ _AWAY = (
     OSError,
 )
 _AWAY_CODES = frozenset({"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY"})
+_MARKER_MS = 60_000
 _FULL_CODES = frozenset({"OOM", "MISCONF"})
 
 
@@ -101,10 +102,15 @@ class Plain(Redis):
 
 
 class Client:
-    """The connection pool and the batched call. Raises only `StoreError` and its kinds."""
+    """The connection pool and the batched call. Raises only `StoreError` and its kinds.
+
+    `joint`: all keys are on one server, so that a step may touch those of several hash tags.
+    """
+
+    joint = True
 
     def __init__(self, redis: Redis, prefix: str, copies: Copies = Copies()) -> None:
-        self._copies = copies
+        self.copies = copies
         self.redis = redis
         self.plain = Plain(connection_pool=redis.connection_pool)
         self.prefix = prefix
@@ -112,7 +118,7 @@ class Client:
     @classmethod
     def connect(
         cls, url: str, *, prefix: str, connections: int, timeout_s: float = 10.0, copies: Copies = Copies()
-    ) -> Client:
+    ) -> Self:
         """A client for `url`; nothing is sent before the first call."""
         pool = pool_of(url, BlockingConnectionPool, max_connections=connections, timeout=timeout_s, timeout_s=timeout_s)
         return cls(Redis(connection_pool=pool), prefix, copies)
@@ -136,15 +142,14 @@ class Client:
         (replies,) = await self.batch([Call(script, ops)], confirm=confirm)
         return replies
 
-    async def confirm(self) -> None:
-        """As many replicas as are asked for have all that was written until now. StoreUnavailable if not."""
-        if self._copies.least:
-            await self.batch([], confirm=True)
+    async def parts(self) -> Sequence[Client]:
+        """A client for each server that has some of the data."""
+        return [self]
 
     async def batch(self, calls: Sequence[Call], *, confirm: bool = False) -> list[list[Any]]:
         """Several scripts in one round trip, done in their order; one list of replies a call. To `confirm`,
         enough replicas must have them too: what they did stands also where StoreUnavailable says not."""
-        confirm = confirm and self._copies.least > 0
+        confirm = confirm and self.copies.least > 0
         try:
             return await self._send(calls, confirm)
         except NoScriptError:
@@ -169,12 +174,20 @@ class Client:
                 pipe.execute_command(*self._command(call))
             if confirm:
                 # WAIT counts from the last write of its own connection, and a repeat writes nothing.
-                pipe.execute_command("SET", self.key("waited"), "1")
-                pipe.execute_command("WAIT", self._copies.least, round(self._copies.within_s * 1000))
-            replies = list(await pipe.execute())
-        if confirm and (reached := replies.pop()) < self._copies.least:
-            raise StoreUnavailable(f"{reached} of {self._copies.least} replicas have what was written")
+                pipe.execute_command("SET", self._marker(calls), "1", "PX", _MARKER_MS)
+                pipe.execute_command("WAIT", self.copies.least, round(self.copies.within_s * 1000))
+            # Raised here and not by redis-py, which would write its own words before the server's code.
+            replies = list(await pipe.execute(raise_on_error=False))
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        if confirm and (reached := replies.pop()) < self.copies.least:
+            raise StoreUnavailable(f"{reached} of {self.copies.least} replicas have what was written")
         return replies[: len(calls)]
+
+    def _marker(self, calls: Sequence[Call]) -> str:
+        """A key to write where these calls write."""
+        return self.key("waited")
 
     def _command(self, call: Call) -> list[Arg]:
         command: list[Arg] = ["EVALSHA", call.script.sha, 1, self.key(str(call.ops[0][0])), self.prefix]

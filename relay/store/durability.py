@@ -24,23 +24,19 @@ _UNKNOWN = (
 
 async def durability_problems(client: Client) -> list[str]:
     """One sentence for each setting that would lose data, with the cure; none when all is well."""
+    problems: list[str] = []
     with translating():
-        found = await _settings(client)
-        if found is None:
-            return await _from_info(client)
-    return [
-        f"database: {name} is {found.get(name)!r}: {why}; set `{name} {wanted}`"
-        for name, (wanted, why) in _WANTED.items()
-        if found.get(name) != wanted
-    ]
+        for part in await client.parts():
+            found = await _settings(part)
+            problems += await _from_info(part) if found is None else _from_settings(found)
+    return list(dict.fromkeys(problems))
 
 
 async def durability_unknown(client: Client) -> list[str]:
     """One sentence for what could not be asked, because the database hides its settings."""
     with translating():
-        if await _settings(client) is not None:
-            return []
-    return [_UNKNOWN]
+        hidden = [await _settings(part) is None for part in await client.parts()]
+    return [_UNKNOWN] if any(hidden) else []
 
 
 async def replicas_short(client: Client, wanted: int) -> list[str]:
@@ -48,12 +44,20 @@ async def replicas_short(client: Client, wanted: int) -> list[str]:
     if not wanted:
         return []
     with translating():
-        told: dict[str, Any] = await client.redis.info("replication")
-    connected = int(told.get("connected_slaves", 0))
+        told = [await part.redis.info("replication") for part in await client.parts()]
+    connected = min(int(one.get("connected_slaves", 0)) for one in told)
     if connected >= wanted:
         return []
     short = f"store.wait_replicas is {wanted} and {connected} replicas are connected"
     return [f"database: {short}: every event is answered 503 until there are enough; start them, or lower it"]
+
+
+def _from_settings(found: dict[str, str]) -> list[str]:
+    return [
+        f"database: {name} is {found.get(name)!r}: {why}; set `{name} {wanted}`"
+        for name, (wanted, why) in _WANTED.items()
+        if found.get(name) != wanted
+    ]
 
 
 async def _settings(client: Client) -> dict[str, str] | None:

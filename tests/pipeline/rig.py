@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aiohttp import ClientConnectionError, ClientSession
 
@@ -46,10 +46,17 @@ def environment(store_url: str, **more: str) -> dict[str, str]:
     }
 
 
+class Database(Protocol):
+    """Anything that says where the relay's data is."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Rig:
     """The running whole, as an async context manager; `api` is called as the operator."""
 
-    def __init__(self, valkey: EmbeddedValkey, folder: Path, **settings: str) -> None:
+    def __init__(self, valkey: Database, folder: Path, **settings: str) -> None:
         self.valkey = valkey
         self.folder = folder
         self.hooks = Partner()
@@ -159,7 +166,7 @@ class Rig:
         """SIGKILL to `web`, `worker` or `database`: the machine's power is cut."""
         for name in names:
             if name == "database":
-                os.kill(self.valkey.pid, signal.SIGKILL)
+                os.kill(self._mortal().pid, signal.SIGKILL)
             else:
                 self.processes[name].kill()
 
@@ -175,13 +182,17 @@ class Rig:
         """Starts again what was killed, as a supervisor does."""
         for name in names:
             if name == "database":
-                while self.valkey.running:
+                while self._mortal().running:
                     os.sched_yield()
-                self.valkey.restart()
+                self._mortal().restart()
         for name in names:
             if name != "database":
                 self.processes[name].wait()
                 self.start(name)
+
+    def _mortal(self) -> EmbeddedValkey:
+        assert isinstance(self.valkey, EmbeddedValkey), "this database is not the rig's to kill"
+        return self.valkey
 
     async def stop(self, name: str) -> int:
         """SIGTERM, and the exit code."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.places import BadAddress, Group, Login, parse_group
+from relay.places import BadAddress, Cluster, Group, Login, parse_cluster, parse_group
 
 NOBODY = Login(None, None)
 
@@ -56,3 +56,22 @@ def test_any_text_is_a_group_or_none_or_wrong(text: str) -> None:
             assert parse_group(f"{scheme}+sentinel://{text}") is not None
         except BadAddress:
             continue
+
+
+@pytest.mark.parametrize(
+    ("url", "cluster"),
+    [
+        ("redis+cluster://h1:7000,h2", Cluster((("h1", 7000), ("h2", 6379)), NOBODY, False)),
+        ("rediss+cluster://u:p@[::1]:7000/", Cluster((("::1", 7000),), Login("u", "p"), True)),
+        ("redis://h1/0", None),
+        ("redis+sentinel://h1/m", None),
+    ],
+)
+def test_a_cluster_is_told_from_the_others(url: str, cluster: Cluster | None) -> None:
+    assert parse_cluster(url) == cluster
+
+
+@pytest.mark.parametrize("url", ["redis+cluster://", "redis+cluster://h1/0", "redis+cluster://h1,,h2", "redis+cluster://h1:0x1"])
+def test_a_cluster_is_given_by_its_nodes(url: str) -> None:
+    with pytest.raises(BadAddress, match=r"h1:6379,h2,h3|host:port"):
+        parse_cluster(url)

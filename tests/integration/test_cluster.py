@@ -1,0 +1,111 @@
+"""Does a cluster answer as one server does, also while its slots and servers move?"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.crc import key_slot
+
+from relay.errors import StoreUnavailable
+from relay.places import parse_cluster
+from relay.store.client import Call, Copies, Script
+from relay.store.cluster import ClusterClient
+from relay.store.durability import durability_problems, durability_unknown
+from relay.store.hints import Hint, Hints
+from relay.store.transfers import Transfers
+from tests.fakes.servers import ClusterOf3
+
+CLAIM = Script.read("claim")
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[ClusterOf3]:
+    """A cluster that the test may harm."""
+    with ClusterOf3(tmp_path) as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture
+async def client(servers: ClusterOf3) -> AsyncIterator[ClusterClient]:
+    cluster = parse_cluster(servers.url)
+    assert cluster is not None
+    made = ClusterClient(cluster, prefix="t", connections=4, timeout_s=3, copies=Copies())
+    yield made
+    await made.close()
+
+
+async def test_replies_come_in_the_order_of_the_operations(client: ClusterClient) -> None:
+    ops = [(f"e:{n}", f"body-{n}") for n in range(200)]
+    replies = await client.batch([Call(CLAIM, ops), Call(CLAIM, ops[::-1])])
+    expected = [f"body-{n}".encode() for n in range(200)]
+    assert replies == [expected, expected[::-1]]
+
+
+async def test_every_server_is_asked_whether_it_would_lose_something(client: ClusterClient, servers: ClusterOf3) -> None:
+    assert (await durability_problems(client), await durability_unknown(client)) == ([], [])
+    servers.servers[2].ask("CONFIG", "SET", "appendfsync", "everysec")
+    (problem,) = await durability_problems(client)
+    assert "appendfsync always" in problem
+
+
+async def test_a_slot_that_has_moved_is_found(client: ClusterClient, servers: ClusterOf3) -> None:
+    key = client.key("e:1")
+    slot = key_slot(key.encode())
+    assert await client.run(CLAIM, [("e:1", "first")]) == [b"first"]
+    was = next(server for server in servers.servers if server.ask("CLUSTER", "COUNTKEYSINSLOT", slot))
+    other = next(server for server in servers.servers if server is not was)
+    was_id, other_id = was.ask("CLUSTER", "MYID"), other.ask("CLUSTER", "MYID")
+    other.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", was_id)
+    was.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", other_id)
+    was.ask("MIGRATE", "127.0.0.1", other.port, key, 0, 1000)
+    for server in (other, was):
+        server.ask("CLUSTER", "SETSLOT", slot, "NODE", other_id)
+    assert await client.run(CLAIM, [("e:1", "second")]) == [b"first"]
+    assert await client.ask("GET", key) == b"first"
+
+
+async def test_scripts_a_server_forgot_are_sent_again(client: ClusterClient, servers: ClusterOf3) -> None:
+    ops = [(f"e:{n}", "x") for n in range(20)]
+    await client.run(CLAIM, ops)
+    servers.servers[1].ask("SCRIPT", "FLUSH")
+    assert await client.run(CLAIM, ops) == [b"x"] * 20
+
+
+async def test_a_server_that_is_gone_is_told_and_found_again(client: ClusterClient, servers: ClusterOf3) -> None:
+    ops = [(f"e:{n}", "x") for n in range(20)]
+    await client.run(CLAIM, ops)
+    gone = servers.servers[1]
+    gone.signal(signal.SIGKILL)
+    with pytest.raises(StoreUnavailable):
+        await client.run(CLAIM, ops)
+    gone.start()
+    for _ in range(100):
+        try:
+            replies = await client.run(CLAIM, ops)
+        except StoreUnavailable:
+            continue
+        assert replies == [b"x"] * 20
+        return
+    raise AssertionError("it is not found again")
+
+
+async def test_nothing_is_confirmed_without_replicas(servers: ClusterOf3) -> None:
+    cluster = parse_cluster(servers.url)
+    assert cluster is not None
+    client = ClusterClient(cluster, prefix="t", connections=4, timeout_s=3, copies=Copies(1, 0.1))
+    with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+        await client.run(CLAIM, [("e:1", "x")], confirm=True)
+    assert await client.run(CLAIM, [("e:1", "y")]) == [b"x"]
+    await client.close()
+
+
+async def test_a_repeat_finishes_what_a_crash_between_two_servers_left(client: ClusterClient) -> None:
+    """Accepted, and then nobody was told that there is something to plan."""
+    hints, transfers = Hints(client), Transfers(client)
+    await transfers.repeat("tr-1", 1_000)
+    (claim,) = await hints.take(Hint.PLAN, now_ms=1_000, until=2_000.5, most=10)
+    assert claim.member == "tr-1"
