@@ -22,17 +22,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from relay.config_sources import Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
-from relay.fields import database_url, network, proxy_or_none, server_url_or_none, span, web_url_or_none
+from relay.fields import database_url, network, proxy_or_none, span, wakes_url, web_url_or_none
 from relay.model import Audience, EventType, Kind
-from relay.places import parse_cluster
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -68,20 +64,13 @@ class StoreSection(_Section):
     """`[store]`"""
 
     url: Annotated[str, AfterValidator(database_url)]
-    arq_url: Annotated[str, AfterValidator(server_url_or_none)]
+    arq_url: Annotated[str, AfterValidator(wakes_url)]
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     connections: Positive
     timeout_seconds: Seconds
     wait_replicas: Annotated[int, Field(ge=0)]
     wait_seconds: Seconds
     unsafe_durability: bool
-
-    @field_validator("arq_url")
-    @classmethod
-    def _arq_has_one_server(cls, text: str, info: ValidationInfo) -> str:
-        if not text and parse_cluster(info.data.get("url", "")) is not None:
-            raise PydanticCustomError("url", "name one small server for arq's wake-ups: it cannot use a cluster")
-        return text
 
 
 class Secrets(_Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 
+from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from relay.places import BadAddress, parse_cluster, parse_group
@@ -54,9 +55,13 @@ def server_url(text: str) -> str:
     return text
 
 
-def server_url_or_none(text: str) -> str:
-    """The same, or nothing."""
-    return server_url(text) if text else text
+def wakes_url(text: str, info: ValidationInfo) -> str:
+    """Where arq keeps its wake-ups: one server, or nothing for where the data is, unless that is a cluster."""
+    if text:
+        return server_url(text)
+    if "+cluster:" in info.data.get("url", ""):
+        raise PydanticCustomError("url", "name one small server for arq's wake-ups: it cannot use a cluster")
+    return text
 
 
 def web_url_or_none(text: str) -> str:

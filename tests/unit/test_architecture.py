@@ -103,6 +103,7 @@ MAY_DIAL = {
     "relay.dialer": "the guarded session itself",
     "relay.survey": "sockets of the guarded session",
     "relay.store.client": "the operator's database",
+    "relay.store.cluster": "the operator's databases",
     "relay.services": "the operator's database",
     "relay.embedded": "the database that it started",
     "relay.mail.send": "the operator's mail server",
