@@ -101,6 +101,19 @@ class EmbeddedValkey:
         self.stop()
 
 
+def running_url(folder: Path) -> str:
+    """The URL of the server that runs over `folder`. Raises EmbeddedError when none does."""
+    nothing = f"no database runs over {folder}; start `relay up` first"
+    try:
+        pid, port = (int((folder / name).read_text("ascii")) for name in ("pid", "port"))
+        password = (folder / "password").read_text("ascii").strip()
+    except (OSError, ValueError):
+        raise EmbeddedError(nothing) from None
+    if not _is_ours(pid, folder):
+        raise EmbeddedError(nothing)
+    return f"redis://:{password}@{HOST}:{port}/0"
+
+
 def free_port() -> int:
     """A port that nobody listened on a moment ago."""
     with socket.create_server((HOST, 0)) as server:
@@ -184,6 +197,7 @@ def _launch(folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:
             preexec_fn=dying_with_parent(),  # noqa: PLW1509 - one prctl call, which takes no lock
         )
     (folder / "pid").write_text(str(process.pid), "ascii")
+    (folder / "port").write_text(str(port), "ascii")
     assert process.stdin is not None
     try:
         with process.stdin:

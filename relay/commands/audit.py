@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,9 +13,8 @@ import msgspec
 
 from relay.chain import Checked, Checker, Head, Line
 from relay.chain_key import chain_key
-from relay.commands.processes import config_option
-from relay.config import load, missing_keys
-from relay.errors import ConfigError
+from relay.commands.database import database_options, settings
+from relay.config import Config
 from relay.services import connect
 from relay.store import Store
 from relay.vault import Vault
@@ -46,8 +44,10 @@ def audit_command() -> None:
 @click.argument("partners", nargs=-1)
 @click.option("--file", "file", type=click.File("r", encoding="utf-8"), help="What was exported, instead of the database.")
 @click.option("--public-key", help="The key that must have signed (whpk_…); else, in a file, the one it names.")
-@config_option
-def verify(partners: tuple[str, ...], file: TextIO | None, public_key: str | None, config: Path | None) -> None:
+@database_options
+def verify(
+    partners: tuple[str, ...], file: TextIO | None, public_key: str | None, config: Path | None, data: Path | None
+) -> None:
     """Find every line that was changed, removed, added or moved, in the logs of PARTNERS or in all."""
     if file is not None:
         if partners:
@@ -64,13 +64,13 @@ def verify(partners: tuple[str, ...], file: TextIO | None, public_key: str | Non
             wrong += _say(partner, checker.end())
         return 1 if wrong else 0
 
-    raise SystemExit(_with_store(config, go))
+    raise SystemExit(_with_store(settings(config, data), go))
 
 
 @audit_command.command("export")
 @click.argument("partner")
-@config_option
-def export(partner: str, config: Path | None) -> None:
+@database_options
+def export(partner: str, config: Path | None, data: Path | None) -> None:
     """Write a partner's whole log with its proof to standard output, a JSON object a line."""
 
     async def go(store: Store, vault: Vault) -> int:
@@ -86,7 +86,7 @@ def export(partner: str, config: Path | None) -> None:
                 _write(Entry(position=one.position, id=one.id, record=one.record.decode()))
         return 0
 
-    raise SystemExit(_with_store(config, go))
+    raise SystemExit(_with_store(settings(config, data), go))
 
 
 def _of_file(file: TextIO, public_key: str | None) -> int:
@@ -128,9 +128,9 @@ def _say(partner: str, found: Checked) -> int:
         click.echo(f"✗ {partner}: {fault}", err=True)
     if found.faults:
         return 1
-    head = "" if found.last is None else f"; head {found.last.number} is {found.last.after}"
-    newer = f", {found.unchained} too new to be chained" if found.unchained else ""
-    click.echo(f"{partner}: {found.chained} lines are as they were written{newer}{head}")
+    head = "" if found.last is None else f", head {found.last.number} is {found.last.after}"
+    newer = f", lines too new to be: {found.unchained}" if found.unchained else ""
+    click.echo(f"{partner}: as it was written; lines chained: {found.chained}{newer}{head}")
     return 0
 
 
@@ -151,11 +151,7 @@ async def _named(store: Store, partners: tuple[str, ...]) -> AsyncIterator[str]:
             return
 
 
-def _with_store(config: Path | None, do: Callable[[Store, Vault], Awaitable[int]]) -> int:
-    loaded = load(config, os.environ)
-    if problems := missing_keys(loaded):
-        raise ConfigError(problems)
-
+def _with_store(loaded: Config, do: Callable[[Store, Vault], Awaitable[int]]) -> int:
     async def go() -> int:
         client = connect(loaded)
         try:

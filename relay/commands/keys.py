@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 
-from relay.commands.processes import config_option
-from relay.config import load, missing_keys
-from relay.errors import ConfigError, VaultError
+from relay.commands.database import database_options, settings
+from relay.config import Config
+from relay.errors import VaultError
 from relay.rotation import Rotation, Walk
 from relay.services import connect
 from relay.vault import Vault
@@ -23,14 +22,14 @@ def keys_command() -> None:
 
 
 @keys_command.command("rotate")
-@config_option
-def rotate(config: Path | None) -> None:
+@database_options
+def rotate(config: Path | None, data: Path | None) -> None:
     """Seal everything again with the first key, while the relay runs.
 
     To replace a key without a gap: add the new one at the end of `secrets.keys` and restart every process;
     put it first and restart every process; run this; remove the old one and restart every process.
     """
-    walk = _run(config, lambda rotation: rotation.rotate())
+    walk = _run(settings(config, data), lambda rotation: rotation.rotate())
     for what, count in sorted(walk.again.items()):
         click.echo(f"sealed again: {count} {what}{'' if count == 1 else 's'}")
     _lost(walk)
@@ -38,10 +37,10 @@ def rotate(config: Path | None) -> None:
 
 
 @keys_command.command("status")
-@config_option
-def status(config: Path | None) -> None:
+@database_options
+def status(config: Path | None, data: Path | None) -> None:
     """Say how much is under the first key and how much is not, and change nothing."""
-    walk = _run(config, lambda rotation: rotation.walk(change=False))
+    walk = _run(settings(config, data), lambda rotation: rotation.walk(change=False))
     for what in sorted({*walk.current, *walk.old}):
         click.echo(f"{what}: {walk.current[what]} under the first key, {walk.old[what]} under another")
     _lost(walk)
@@ -54,11 +53,7 @@ def _lost(walk: Walk) -> None:
         raise SystemExit(1)
 
 
-def _run(config: Path | None, do: Callable[[Rotation], Awaitable[Walk]]) -> Walk:
-    loaded = load(config, os.environ)
-    if problems := missing_keys(loaded):
-        raise ConfigError(problems)
-
+def _run(loaded: Config, do: Callable[[Rotation], Awaitable[Walk]]) -> Walk:
     async def go() -> Walk:
         client = connect(loaded)
         try:

@@ -203,3 +203,40 @@ async def test_what_is_wrong_with_the_settings_is_said_before_anything_runs(tmp_
         assert {line.partition(":")[2].split(":")[0].strip() for line in terminal.lines} == {
             "log.level", "RELAY_SERVER__PROT",
         }  # fmt: skip
+
+
+async def command(*words: str) -> tuple[int, str]:
+    """A command in another terminal: its exit code, and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+    return process.returncode or 0, said.decode()
+
+
+async def test_its_logs_and_keys_are_looked_at_from_another_terminal(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    code, said = await command("audit", "verify", "--data", str(data))
+    assert code == 1 and "no database runs over" in said
+    async with up(data, "--port", "0", RELAY_AUDIT__CHAIN_EVERY_SECONDS="0.1") as terminal, ClientSession() as http:
+        base = (await terminal.says("The relay runs at")).split()[-1]
+        token = (await terminal.says("Operator token")).split()[-1]
+        api = Caller(http, base, token)
+        await api.register("contoso")
+        await api.post(step("tr-1", "created", 1))
+
+        async def look() -> bool | None:
+            return True if (await api.ask("GET", "/v1/partners/contoso/activity/heads"))["data"] else None
+
+        await eventually(look, "the log is chained")
+        code, said = await command("audit", "verify", "--data", str(data))
+        assert code == 0 and "contoso: as it was written; lines chained: 1," in said, said
+        code, said = await command("keys", "rotate", "--data", str(data))
+        assert code == 0 and "under the first key" in said, said
+        # A page whose name was made to point here is not answered.
+        async with http.get(f"{base}/docs", headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 421
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.ended() == 0
+    code, said = await command("keys", "status", "--data", str(data))
+    assert code == 1 and "no database runs over" in said
