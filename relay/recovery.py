@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import orjson
+from msgspec.structs import replace
 
 from relay.breaker import CLOSED, ramping
 from relay.lifecycle import FINAL
@@ -20,11 +20,10 @@ from relay.services import Services
 from relay.store.hints import Hint
 from relay.store.ledger import Line
 from relay.store.queues import channel_of, recipient_of
-from relay.store.records import Replay
+from relay.store.replays import Replay
 from relay.store.stored import Activity
 
-_CHUNK = 100
-_REPLAY_KEPT_S = 7 * 86_400
+_CHUNK = 1_000
 
 
 async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
@@ -84,52 +83,27 @@ async def replay(
     event_types: Sequence[str] | None,
     now_ms: int,
 ) -> Replay:
-    """Open again every delivery of the endpoint that was planned in [since, until), those never tried
-    and those canceled included. The same replay asked for twice is one."""
-    queues = services.store.queues
+    """Have every delivery of the endpoint opened again that was planned in [since, until), those never tried
+    and those canceled included. A worker carries it out; asked for again meanwhile, it is the same replay."""
     asked = f"{endpoint.id} {since_ms} {until_ms} {sorted(event_types or ())}"
     replay_id = f"rpl_{hashlib.blake2b(asked.encode(), digest_size=10).hexdigest()}"
-    count = reopened = start = 0
-    due: int | None = None
-    while True:
-        ids = await queues.between(endpoint.id, since_ms, until_ms - 1, start, _CHUNK)
-        if event_types is not None:
-            records = await queues.deliveries(ids)
-            wanted = [r.delivery.id for r in records if r.delivery.type in event_types]
-        else:
-            wanted = ids
-        count += len(wanted)
-        for word, at in await queues.reopen(wanted, now_ms):
-            reopened += word == "reopened"
-            due = at
-        if len(ids) < _CHUNK:
-            break
-        start += len(ids)
-    _owe(services, endpoint.id, reopened)
-    await _wake(services, endpoint.id, due)
+    replays = services.store.replays
+    known = await replays.get(endpoint.id, replay_id)
+    if known is not None and not known.done:
+        await replays.hasten(known, now_ms)
+        return known
     made = Replay(
         id=replay_id,
         endpoint=endpoint.id,
         since_ms=since_ms,
         until_ms=until_ms,
         event_types=None if event_types is None else tuple(event_types),
-        count=count,
-        reopened=reopened,
-        done=True,
+        count=0,
         created_at_ms=now_ms,
     )
-    await queues.keep_replay(endpoint.id, replay_id, orjson.dumps(made), _REPLAY_KEPT_S)
+    made = replace(made, count=await replays.count(made, _CHUNK))
+    await replays.begin(made, now_ms)
     return made
-
-
-async def get_replay(services: Services, endpoint_id: str, replay_id: str) -> Replay | None:
-    """A replay that was asked for in the last week."""
-    raw = await services.store.queues.get_replay(endpoint_id, replay_id)
-    if raw is None:
-        return None
-    known = orjson.loads(raw)
-    types = known.pop("event_types")
-    return Replay(**known, event_types=None if types is None else tuple(types))
 
 
 async def registered(services: Services, partner: str) -> None:
@@ -167,4 +141,4 @@ async def _wake(services: Services, recipient: str, due_ms: int | None) -> None:
         services.nudge_deliver()
 
 
-__all__ = ["disable", "enable", "get_replay", "note", "ping", "registered", "replay", "resend"]
+__all__ = ["disable", "enable", "note", "ping", "registered", "replay", "resend"]

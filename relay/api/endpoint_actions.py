@@ -18,7 +18,7 @@ from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import ReplayShape
 from relay.model import EventType, Outcome, Timestamp
-from relay.store.records import Replay
+from relay.store.replays import Replay
 from relay.times import format_ms, to_ns
 
 
@@ -101,7 +101,7 @@ async def replay(call: Call) -> web.Response:
 async def get_replay(call: Call) -> web.Response:
     """How far a replay has come."""
     endpoint = await existing(call)
-    found = await recovery.get_replay(call.services, endpoint.id, call.part("replay"))
+    found = await call.services.store.replays.get(endpoint.id, call.part("replay"))
     if found is None:
         raise not_found("replay")
     return answer(shown(found))
@@ -116,6 +116,7 @@ def shown(replay: Replay) -> ReplayShape:
         until=format_ms(replay.until_ms),
         event_types=None if replay.event_types is None else list(replay.event_types),
         count=replay.count,
+        processed=replay.processed,
         reopened=replay.reopened,
         done=replay.done,
         created_at=format_ms(replay.created_at_ms),

@@ -236,7 +236,8 @@ class DeliveryDetailShape(DeliveryShape):
 
 
 class ReplayShape(Shape):
-    """A replay of an endpoint's deliveries. `count` were found, `reopened` so far."""
+    """A replay of an endpoint's deliveries: `count` were found, `processed` gone through so far, and of those
+    `reopened` were settled; the others are pending anyway."""
 
     id: str
     endpoint: str
@@ -244,6 +245,7 @@ class ReplayShape(Shape):
     until: Time
     event_types: list[str] | None
     count: int
+    processed: int
     reopened: int
     done: bool
     created_at: Time

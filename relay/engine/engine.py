@@ -19,6 +19,7 @@ from relay.engine.dispatch import Dispatcher
 from relay.engine.drain import Tools
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
+from relay.engine.replayer import Replayer
 from relay.engine.watch import Patience, Watch
 from relay.model import Channel
 from relay.record import Recorder
@@ -48,6 +49,7 @@ class Engine:
         self.recorder = Recorder(services.log, store.counters)
         self._fan_out = FanOut(store, config, registrations, services.clock, services.log, self._wake)
         self._round = _Round()
+        self._replayer = Replayer(store, services.clock, services.log, self._wake)
         self._sweeps = 0
         self._timekeeper = Timekeeper(store, config, self.recorder, services.clock, services.log)
         self._accountant = Accountant(store, config, self.recorder, services.clock)
@@ -131,6 +133,7 @@ class Engine:
         if self._sweeps % _REBUILD_EVERY == 1:
             await self._services.store.hints.rebuild()
         await self._timekeeper.run()
+        await self._replayer.step()
         await self.fan_out()
         await self.deliver()
         await self._services.store.counters.flush()
@@ -142,12 +145,16 @@ class Engine:
         """Wait until everything that is under way here has ended."""
         if self._round.task is not None:
             await asyncio.wait([self._round.task])
+        await self._replayer.idle()
         for dispatcher in self._dispatchers.values():
             await dispatcher.idle()
 
     async def stop(self, within_s: float) -> None:
         """Take nothing more, finish what is in flight, release the leases."""
-        await asyncio.gather(*(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()))
+        await asyncio.gather(
+            self._replayer.stop(within_s),
+            *(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()),
+        )
         if self._round.task is not None:
             await asyncio.wait([self._round.task], timeout=within_s)
         await self._services.store.counters.flush()

@@ -19,6 +19,7 @@ from relay.store.ledger import Ledger
 from relay.store.queues import Queues
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
+from relay.store.replays import Replays
 from relay.store.shifts import Shifts
 from relay.store.sources import Sources
 from relay.store.transfers import Transfers
@@ -42,6 +43,7 @@ class Store:
     deadlines: Deadlines
     accounts: Accounts
     shifts: Shifts
+    replays: Replays
     chains: Chains
     registry: Registry
     sources: Sources
@@ -60,6 +62,7 @@ class Store:
             deadlines=Deadlines(client),
             accounts=Accounts(client, hints),
             shifts=Shifts(client),
+            replays=Replays(client, hints),
             chains=Chains(client),
             registry=Registry(client),
             sources=Sources(client),

@@ -24,6 +24,7 @@ class Hint(StrEnum):
     WEBHOOK = "webhook"
     EMAIL = "email"
     DEADLINE = "deadline"
+    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,10 +205,13 @@ class Queues:
         """The partner was told that they are over."""
         await self._client.ask("HDEL", self._client.key(f"r:{recipient}", "q"), "incident")
 
-    async def reopen(self, delivery_ids: Sequence[str], now_ms: int) -> list[tuple[str, int | None]]:
-        """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due)."""
+    async def reopen(
+        self, delivery_ids: Sequence[str], now_ms: int, *, once: str = ""
+    ) -> list[tuple[str, int | None]]:
+        """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due). What was
+        opened with the same `once` before stays as it is, and the answer is the same."""
         replies = await self._client.run(
-            self._reopen, [(f"r:{recipient_of(d)}", d, now_ms) for d in delivery_ids]
+            self._reopen, [(f"r:{recipient_of(d)}", d, now_ms, once) for d in delivery_ids]
         )
         return [(word.decode(), int(due) if due else None) for word, due in replies]
 
@@ -261,21 +264,6 @@ class Queues:
             if len(ids) < _CHUNK:
                 return Page(found, None)
             at += len(ids)
-
-    async def between(self, endpoint_id: str, since_ms: int, until_ms: int, start: int, most: int) -> list[str]:
-        """The ids of an endpoint's deliveries planned in a span of time, oldest first."""
-        key = self._client.key(f"r:{endpoint_id}", "all")
-        ids = await self._client.plain.zrangebyscore(key, since_ms, until_ms, start=start, num=most)
-        return [i.decode() for i in ids]
-
-    async def keep_replay(self, endpoint_id: str, replay_id: str, raw: bytes, seconds: int) -> None:
-        """Keep what a replay did, for who asks later."""
-        await self._client.plain.set(self._client.key(f"r:{endpoint_id}", replay_id), raw, ex=seconds)
-
-    async def get_replay(self, endpoint_id: str, replay_id: str) -> bytes | None:
-        """What was kept of a replay."""
-        raw: bytes | None = await self._client.plain.get(self._client.key(f"r:{endpoint_id}", replay_id))
-        return raw
 
     async def counts(self, recipient: str) -> dict[str, int]:
         """How much waits in one queue."""

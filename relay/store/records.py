@@ -155,21 +155,6 @@ class FeedEntry:
     event_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A replay of an endpoint's deliveries, as `GET …/replays/{id}` shows it."""
-
-    id: str
-    endpoint: str
-    since_ms: int
-    until_ms: int
-    event_types: tuple[str, ...] | None
-    count: int
-    reopened: int
-    done: bool
-    created_at_ms: int
-
-
 __all__ = [
     "ActivityRecord",
     "DeliveryRecord",
@@ -177,7 +162,6 @@ __all__ = [
     "Page",
     "PlannedDelivery",
     "Refusal",
-    "Replay",
     "SkipReason",
     "TimelineEntry",
     "TransferRecord",

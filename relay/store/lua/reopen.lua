@@ -1,12 +1,18 @@
 -- A settled delivery is opened again, with its whole schedule before it. A pending one is made due now.
--- tag r:<recipient> · delivery id, now -> { 'absent' | 'reopened' | 'pending', next due or '' }
+-- tag r:<recipient> · delivery id, now, mark ('' none): with the mark of the last time nothing is done, and the
+-- answer is the same -> { 'absent' | 'reopened' | 'pending', next due or '' }
 --@queue
 local function operation(tag, a)
   local d = key(tag, 'd:' .. a[1])
-  local known = call('HMGET', d, 's', 'l', 'q', 'n')
+  local known = call('HMGET', d, 's', 'l', 'q', 'n', 'once')
   if not known[1] then return { 'absent', '' } end
-  if call('HEXISTS', key(tag, 'fly'), a[1]) == 1 then return { 'pending', '' } end
   local was = known[1] == 'p' and 'pending' or 'reopened'
+  if a[3] ~= '' then
+    local mark, before = string.match(known[5] or '', '^(.*) (%a+)$')
+    if mark == a[3] then return { before, next_due(tag) } end
+    call('HSET', d, 'once', a[3] .. ' ' .. was)
+  end
+  if call('HEXISTS', key(tag, 'fly'), a[1]) == 1 then return { 'pending', '' } end
   if was == 'reopened' then
     -- Attempts stay in the record; the schedule begins again after them.
     call('HSET', d, 's', 'p', 'base', known[4])

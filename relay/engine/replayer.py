@@ -1,0 +1,100 @@
+"""Who carries out a replay?
+
+Any worker, a part at a time, beside its sweeps: how far it has come is kept after each part, so that one
+that dies in the middle is gone on with. What a part opens, it opens once, whoever repeats it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from msgspec.structs import replace
+from structlog.typing import FilteringBoundLogger
+
+from relay.errors import StoreError
+from relay.model import Channel
+from relay.store import Store
+from relay.store.hints import Claim, Hint
+from relay.store.replays import Replay
+
+_PART = 200
+_PARTS = 50
+"""Gone through in one go; then others have their turn."""
+_AT_ONCE = 8
+_LEASE_MS = 30_000
+
+
+class Replayer:
+    """The replays that one process carries out. `wake` is called when deliveries were made due."""
+
+    def __init__(
+        self, store: Store, clock: Callable[[], int], log: FilteringBoundLogger, wake: Callable[[Channel], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._wake = wake
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def step(self) -> None:
+        """Take up what is due, unless that is under way here."""
+        if self._task is not None or self._stopping:
+            return
+        now = self._clock()
+        taken = await self._store.replays.take(now_ms=now, until=now + _LEASE_MS + random.random(), most=_AT_ONCE)
+        if taken:
+            self._task = asyncio.get_running_loop().create_task(self._carry_out(taken))
+            self._task.add_done_callback(self._ended)
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way here."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def stop(self, within_s: float) -> None:
+        """End after the part that is under way; another worker goes on."""
+        self._stopping = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=within_s)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, StoreError):
+            # The database is away: the hint runs out, and somebody goes on.
+            self._log.warning("replay.interrupted", error=type(error).__name__)
+        elif error is not None:
+            self._log.error("replay.failed", exc_info=error)
+
+    async def _carry_out(self, taken: list[tuple[Claim, Replay | None]]) -> None:
+        for claim, replay in taken:
+            going, parts = replay, 0
+            while going is not None and not going.done and parts < _PARTS and not self._stopping:
+                going, parts = await self._part(going), parts + 1
+            unfinished = going is not None and not going.done
+            await self._store.replays.give_back(claim, self._clock() if unfinished else None)
+
+    async def _part(self, replay: Replay) -> Replay:
+        store, now = self._store, self._clock()
+        span = await store.replays.span(replay, replay.after, _PART)
+        answers = await store.queues.reopen(span.wanted, now, once=replay.mark)
+        reopened = sum(word == "reopened" for word, _ in answers)
+        due = [at for _, at in answers if at is not None]
+        if due:
+            await store.hints.make_due(Hint.WEBHOOK, [(replay.endpoint, due[-1])])
+        store.counters.owe(Channel.WEBHOOK.value, reopened)
+        self._wake(Channel.WEBHOOK)
+        gone_on = replace(
+            replay,
+            processed=replay.processed + len(span.wanted),
+            reopened=replay.reopened + reopened,
+            after=span.after,
+            done=span.after is None,
+        )
+        await store.replays.keep(gone_on)
+        return gone_on
