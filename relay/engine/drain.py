@@ -61,6 +61,7 @@ class Drain:
         self._ready: deque[Parcel] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
+        self._senders = 0
         self._out = 0
         self._wake = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
@@ -158,7 +159,8 @@ class Drain:
             sealed = None if link is None else link.decode()
             self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
             self._busy += 1
-        for _ in range(min(len(self._ready), self._tools.window - len(self._tasks))):
+        for _ in range(min(len(self._ready), self._tools.window - self._senders)):
+            self._senders += 1
             task = loop.create_task(self._send_all())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -201,11 +203,16 @@ class Drain:
 
     async def _send_all(self) -> None:
         """One of the window's senders: whatever is ready, one after the other, until nothing is."""
-        while self._ready:
-            if self.stopping or self._hold:
-                self._return_ready()
-            else:
-                await self._send(self._ready.popleft())
+        try:
+            while self._ready:
+                if self.stopping or self._hold:
+                    self._return_ready()
+                else:
+                    await self._send(self._ready.popleft())
+        finally:
+            # In the same turn that found nothing ready: a task is among `_tasks` for a turn longer, and what is
+            # made ready in that turn would wait for a sender that takes nothing more.
+            self._senders -= 1
 
     def _return_ready(self) -> None:
         """What is at hand and not yet on the wire goes back to the queue, and has cost no attempt."""
