@@ -5,10 +5,10 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check lint fix types words bench chaos preview lock audit
+.PHONY: help setup run test fuzz check lint fix types words bench chaos preview pictures check-browser browser lock audit
 
 help: ## list these
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.made ## make .venv from the lock, with hashes, when it changed
 
@@ -54,8 +54,21 @@ bench: setup ## how fast: the bare server, the bare client and the relay, with t
 chaos: setup ## 200 rounds of killing everything under load: what was lost? (ARGS="--seed 5 --rounds 20")
 	$(BIN)/python -m chaos $(ARGS)
 
-preview: setup ## every e-mail in every language, into ./preview
+preview: setup browser ## every e-mail in every language, into ./preview, with pictures by a real browser
 	$(BIN)/relay preview preview
+	$(BIN)/python -m tools.pictures preview
+
+pictures: setup browser ## the pictures of mails in docs/pictures anew
+	$(BIN)/relay preview preview
+	$(BIN)/python -m tools.pictures --docs preview
+
+check-browser: setup browser ## axe-core and Chromium look over every e-mail; installs Chromium (Debian) or fails
+	$(BIN)/python -m tools.accessibility
+
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || { command -v apt-get >/dev/null && apt-get update && apt-get install -y --no-install-recommends chromium fonts-noto-cjk; } \
+	  || { echo "Chromium is needed, and could not be installed: on Debian, as root, apt-get install chromium fonts-noto-cjk"; exit 1; }
 
 lock: ## resolve the dependencies again, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --no-header -q -o requirements.lock pyproject.toml

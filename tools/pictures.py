@@ -62,7 +62,9 @@ async def take(page: Page, html: str, base: Path, name: str, quality: int) -> No
 async def every(folder: Path) -> int:
     """Pictures of all messages in a preview; how many were taken."""
     names = sorted(
-        str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.html") if ".dark." not in path.name
+        str(path.relative_to(folder).with_suffix(""))
+        for path in folder.glob("*/*.html")
+        if not path.name.endswith((".dark.html", ".light.html"))
     )
     if not names:
         sys.exit(f"there is no preview in {folder}: run `relay preview {folder}` first")

@@ -21,6 +21,7 @@ from relay.api.paging import Query, listed
 from relay.api.problems import Problem, not_found
 from relay.api.route import Access, Answer, Call, Route, answer, guarded
 from relay.auth import AUTH, NotAuthenticated
+from relay.mail.preview import seen_as
 from relay.model import Scope
 from relay.services import SERVICES
 from relay.store.mailbox import Mailbox, Message
@@ -32,6 +33,8 @@ SESSION_S = 24 * 3600
 SIGNED_IN = "the operator"
 """Whose session it is. A partner's id has no space, so no partner's link or session opens the mailbox."""
 
+WIDTHS = ("320", "640", "1000")
+SCHEMES = ("light", "dark")
 _SHOWN = 100
 _FRAME_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -99,6 +102,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "mailbox.html",
         messages=newest,
         chosen=None if chosen is None else _opened(chosen),
+        look=_look(request),
         when=lambda ms: format_ms(ms)[:19].replace("T", " "),
     )
     response.headers["Content-Security-Policy"] += "; frame-src 'self'"
@@ -118,7 +122,22 @@ async def frame(request: web.Request) -> web.StreamResponse:
         "Content-Security-Policy": _FRAME_POLICY,
         "X-Frame-Options": "SAMEORIGIN",
     }
-    return web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
+    scheme = _look(request).scheme
+    shown = html if scheme == "own" else seen_as(html, dark=scheme == "dark")
+    return web.Response(text=shown, content_type="text/html", charset="utf-8", headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the HTML of a message is shown: as wide as the page (0) or so many pixels; own, light or dark."""
+
+    width: int
+    scheme: str
+
+
+def _look(request: web.Request) -> Look:
+    width, scheme = request.query.get("width", ""), request.query.get("scheme", "")
+    return Look(int(width) if width in WIDTHS else 0, scheme if scheme in SCHEMES else "own")
 
 
 @dataclass(frozen=True, slots=True)

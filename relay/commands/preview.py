@@ -16,9 +16,10 @@ from relay.data import templates_dir
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @config_option
 def preview_command(directory: Path, config: Path | None) -> None:
-    """Write every e-mail in every language into DIRECTORY, as .html, .txt and .eml, with an index."""
+    """Write every e-mail in every language into DIRECTORY, light and dark, as text and as sent, with an index."""
     from relay.mail.compose import Composer
     from relay.mail.preview import write_preview
 
-    written = write_preview(directory, Composer(load(config, os.environ).mail, templates_dir()))
+    templates = templates_dir()
+    written = write_preview(directory, Composer(load(config, os.environ).mail, templates), templates)
     click.echo(f"{len(written)} files; open {directory / 'index.html'}")

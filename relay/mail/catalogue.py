@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,33 @@ def _bare(source: str) -> str:
 
 
 class Language:
-    """One language: a catalogue, or English itself where there is none. What is not in it stays English."""
+    """One language: a catalogue, or English itself where there is none. What is not in it stays English.
 
-    def __init__(self, locale: str, catalogue: Catalog | None = None) -> None:
+    The catalogue is read when the first reader wants it. ConfigError, then, when it cannot be.
+    """
+
+    def __init__(self, locale: str, catalogue: Path | None = None) -> None:
         self.locale = locale
         self.cldr = Locale.parse(locale, sep="-")
-        self._said: dict[tuple[str, str], tuple[str, ...]] = {}
-        for message in catalogue or ():
+        self._path = catalogue
+
+    @cached_property
+    def _catalogue(self) -> Catalog | None:
+        return read(self._path) if self._path else None
+
+    @cached_property
+    def _said(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        found = {}
+        for message in self._catalogue or ():
             if message.id and message.string and not message.fuzzy:
                 key = message.id if isinstance(message.id, str) else message.id[0]
                 said = (message.string,) if isinstance(message.string, str) else tuple(message.string)
-                self._said[message.context or "", key] = said
-        self._form = _plural(catalogue.plural_expr if catalogue else "(n != 1)")
+                found[message.context or "", key] = said
+        return found
+
+    @cached_property
+    def _form(self) -> Callable[[int], int]:
+        return _plural(self._catalogue.plural_expr if self._catalogue else "(n != 1)")
 
     def say(self, context: str, one: str) -> str:
         """`one` in this language."""
@@ -137,10 +153,10 @@ def _plural(expression: str) -> Callable[[int], int]:
 
 
 def load_languages(folder: Path) -> dict[str, Language]:
-    """English and every catalogue in `folder`/locales, by locale; ConfigError for one that cannot be read."""
+    """English and every catalogue in `folder`/locales, by locale."""
     found = {SOURCE: Language(SOURCE)}
     for path in sorted(folder.glob("locales/*.po")):
-        found[path.stem] = Language(path.stem, read(path))
+        found[path.stem] = Language(path.stem, path)
     return found
 
 

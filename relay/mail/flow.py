@@ -89,6 +89,8 @@ def wrap(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) -> s
     """`text` on lines of at most `width` columns, but that a single long word stays whole."""
     lines: list[str] = []
     line, used, gap = first, columns(first), ""
+    if text.isascii():
+        return _wrapped(text.split(), first, rest, width)
     fresh = True
     for atom in _atoms(text):
         if atom.isspace():
@@ -102,6 +104,21 @@ def wrap(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) -> s
         used += len(gap) + size
         gap, fresh = "", False
     lines.append(line)
+    return "\n".join(lines)
+
+
+def _wrapped(words: list[str], first: str, rest: str, width: int) -> str:
+    """The same for words of ASCII alone, which are most of most mails."""
+    lines: list[str] = []
+    line, room, gap = [first], width - columns(first), 0
+    for word in words:
+        if gap and len(word) + 1 > room:
+            lines.append("".join(line))
+            line, room, gap = [rest], width - len(rest), 0
+        line.append(f" {word}" if gap else word)
+        room -= len(word) + gap
+        gap = 1
+    lines.append("".join(line))
     return "\n".join(lines)
 
 

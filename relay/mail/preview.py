@@ -1,74 +1,69 @@
 """What does every message look like, in every language?
 
-Writes each as a mail reader gets it, with one page to walk through them: what `relay preview` does.
+Writes each as a mail reader gets it, light and dark, as text and as it is sent, with one page to look through them:
+what `relay preview` does.
 """
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
-from relay.mail.compose import Composer
-from relay.mail.samples import DATE_MS, samples
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Every e-mail</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 15px/1.6 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
-table {{ border-collapse: collapse; width: 100% }}
-td, th {{ border-bottom: 1px solid #8884; padding: .4rem .6rem; text-align: left; vertical-align: top }}
-</style>
-</head>
-<body>
-<h1>Every e-mail, in every language</h1>
-<table>
-<thead><tr><th>Message</th><th>Language</th><th>Subject</th><th>As</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</body>
-</html>
-"""
+from relay.mail.compose import Composed, Composer
+from relay.mail.samples import DATE_MS, Sample, samples
+
+_SCHEME = "(prefers-color-scheme: dark)"
 
 
-def write_preview(directory: Path, composer: Composer) -> list[Path]:
-    """Writes `<locale>/<message>.html`, `.txt` and `.eml` and `index.html`; returns what was written."""
+def seen_as(html: str, *, dark: bool) -> str:
+    """The page of a message as a reader in dark or in light mode sees it, whatever the browser's own mode."""
+    return html.replace(_SCHEME, "all" if dark else "not all")
+
+
+def write_preview(directory: Path, composer: Composer, templates_dir: Path) -> list[Path]:
+    """Writes every message and `index.html`; returns what was written.
+
+    `<locale>/<message>` has `.html`, `.light.html` and `.dark.html`, `.txt`, `.eml` and, for a browser, `.eml.txt`.
+    """
     written: list[Path] = []
-    rows: list[str] = []
+    rows = []
     for locale in composer.locales:
         folder = directory / locale
         folder.mkdir(parents=True, exist_ok=True)
         for sample in samples():
-            message = composer.compose(
-                body=sample.body,
-                recipient=sample.recipient,
-                delivery_id=f"preview-{locale}-{sample.name}",
-                event_id="preview",
-                transfer_key="preview",
-                date_ms=DATE_MS,
-                acceptance_url=sample.url,
-                locale=locale,
-            )
-            links = []
-            for suffix, data in (
-                ("html", message.html.encode()),
-                ("txt", message.text.encode()),
-                ("eml", message.raw),
-            ):
+            message = _composed(composer, sample, locale)
+            rows.append({"locale": locale, "name": sample.name, "subject": message.subject})
+            for suffix, data in _files(message).items():
                 path = folder / f"{sample.name}.{suffix}"
                 path.write_bytes(data)
                 written.append(path)
-                links.append(f'<a href="{locale}/{path.name}">{suffix}</a>')
-            rows.append(
-                f'<tr><td>{escape(sample.name)}</td><td>{locale}</td><td lang="{locale}">'
-                f"{escape(message.subject)}</td><td>{' '.join(links)}</td></tr>"
-            )
+    loader = FileSystemLoader(templates_dir / "email" / "_preview")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     index = directory / "index.html"
-    index.write_text(_PAGE.format(rows="\n".join(rows)), "utf-8")
+    index.write_text(pages.get_template("index.html").render(locales=composer.locales, rows=rows), "utf-8")
     return [*written, index]
+
+
+def _composed(composer: Composer, sample: Sample, locale: str) -> Composed:
+    return composer.compose(
+        body=sample.body,
+        recipient=sample.recipient,
+        delivery_id=f"preview-{locale}-{sample.name}",
+        event_id="preview",
+        transfer_key="preview",
+        date_ms=DATE_MS,
+        acceptance_url=sample.url,
+        locale=locale,
+    )
+
+
+def _files(message: Composed) -> dict[str, bytes]:
+    return {
+        "html": message.html.encode(),
+        "light.html": seen_as(message.html, dark=False).encode(),
+        "dark.html": seen_as(message.html, dark=True).encode(),
+        "txt": b"\xef\xbb\xbf" + message.text.encode(),  # a browser shows a file without a type as UTF-8
+        "eml": message.raw,
+        "eml.txt": message.raw,
+    }

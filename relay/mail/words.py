@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,13 +35,18 @@ def clean(text: object, limit: int = NAME_LENGTH) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip("\u200d\ufe0f ") + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Words:
-    """One language. `table` is `words.toml` in it, `zone` the time zone that its readers are shown."""
+    """One language. `english` is `words.toml`, `zone` the time zone that its readers are shown."""
 
     language: Language
-    table: dict[str, dict[str, str | tuple[str, ...]]]
+    english: dict[str, dict[str, str | list[str]]]
     zone: ZoneInfo
+
+    @cached_property
+    def table(self) -> dict[str, dict[str, str | tuple[str, ...]]]:
+        """`words.toml` in this language."""
+        return self.language.table(self.english)
 
     @property
     def locale(self) -> str:
@@ -138,7 +143,7 @@ def load_words(folder: Path, timezone: str, timezones: Mapping[str, str]) -> dic
         if zone is None:
             wrong.append(f"mail.timezones.{locale}: there is no time zone {timezones.get(locale)!r}")
             continue
-        found[locale] = Words(language, language.table(english), zone)
+        found[locale] = Words(language, english, zone)
     if wrong:
         raise ConfigError(wrong)
     return found

@@ -30,6 +30,18 @@ def composer() -> Composer:
 
 
 def compose(sample: Sample, locale: str, **changes: Any) -> Composed:
+    """A message; of a sample as it is, always the same one."""
+    if not changes and SAMPLES.get(sample.name) is sample:
+        return _as_it_is(sample.name, locale)
+    return _composed(sample, locale, changes)
+
+
+@cache
+def _as_it_is(name: str, locale: str) -> Composed:
+    return _composed(SAMPLES[name], locale, {})
+
+
+def _composed(sample: Sample, locale: str, changes: dict[str, Any]) -> Composed:
     given: dict[str, Any] = {
         "body": sample.body,
         "recipient": sample.recipient,

@@ -255,13 +255,14 @@ def test_check_says_every_wrong_setting() -> None:
         assert said in result.output
 
 
-def test_preview_writes_every_mail_as_three_files(tmp_path: Path) -> None:
+def test_preview_writes_every_mail_in_every_language(tmp_path: Path) -> None:
     result = CliRunner().invoke(relay, ["preview", str(tmp_path)])
     assert result.exit_code == 0
     assert (tmp_path / "index.html").exists()
-    for locale in ("en", "ja"):
-        suffixes = [file.suffix for file in (tmp_path / locale).iterdir()]
-        assert suffixes.count(".html") == suffixes.count(".txt") == suffixes.count(".eml") > 0
+    for locale in ("de", "en", "es", "fr", "ja", "ko", "zh-Hans"):
+        kinds = [file.name.partition(".")[2] for file in (tmp_path / locale).iterdir()]
+        every = {kinds.count(kind) for kind in ("html", "light.html", "dark.html", "txt", "eml", "eml.txt")}
+        assert len(every) == 1 and every.pop() > 0
 
 
 def test_check_reads_the_relays_own_certificate(tmp_path: Path) -> None:

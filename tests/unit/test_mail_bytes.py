@@ -25,6 +25,7 @@ from relay.mail.settings import PlainMailSettings
 from relay.mail.words import clean
 from relay.model import Audience, Channel, Outcome, Recipient
 from tests.fakes.mails import (
+    EVERY,
     LOCALES,
     SAMPLES,
     TEMPLATES,
@@ -234,7 +235,13 @@ def test_a_message_id_keeps_a_token_that_is_one() -> None:
 
 
 def test_the_preview_has_every_message(tmp_path: Path) -> None:
-    written = write_preview(tmp_path, composer())
-    assert len(written) == len(SAMPLES) * len(LOCALES) * 3 + 1
+    written = write_preview(tmp_path, composer(), TEMPLATES)
+    assert len(written) == len(SAMPLES) * len(LOCALES) * 6 + 1
     assert all(path.stat().st_size for path in written)
-    assert "ja/sim-created-target.html" in (tmp_path / "index.html").read_text("utf-8")
+    index = (tmp_path / "index.html").read_text("utf-8")
+    for name, locale in EVERY:
+        assert f"{locale}/{name}.html" in index
+    dark, light = (
+        (tmp_path / f"ja/sim-created-target.{scheme}.html").read_text("utf-8") for scheme in ("dark", "light")
+    )
+    assert "@media all" in dark and "@media not all" in light
