@@ -86,6 +86,7 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
         total_timeout_s=longest,
         keepalive_s=config.worker.keepalive_seconds,
         limit=_CONNECTIONS,
+        proxy=config.egress.proxy,
     )
     try:
         door = Door(store, services.vault, Recorder(services.log, store.counters), services.nudge_fan_out, clock)
