@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -89,6 +90,17 @@ async def test_a_new_pair_and_the_old_one_sign_and_are_published_for_the_overlap
         await contoso.ask("POST", f"{path}/test")
         assert not verifies(new, partner.requests[-1])
         assert (await contoso.ask("GET", f"{path}/secret"))["secret"] == made["secret"]
+
+
+async def test_a_pair_that_has_expired_is_published_no_more(http: Http, contoso: Api) -> None:
+    body = {"url": "https://hooks.fabrikam.com/", "asymmetric": True}
+    made = await contoso.ask("POST", ENDPOINTS, body, expect=201)
+    rotate = f"{ENDPOINTS}/{made['id']}/secret/rotate"
+    rotated = await contoso.ask("POST", rotate, {"what": "key_pair", "overlap_seconds": 1})
+    async with asyncio.timeout(30):
+        while len(keys := await fetched(http, made)) > 1:
+            await asyncio.sleep(0.05)
+    assert [key["whpk"] for key in keys] == [rotated["public_key"]]
 
 
 async def test_a_pair_can_be_had_later_and_given_up(http: Http, contoso: Api) -> None:

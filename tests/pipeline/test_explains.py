@@ -123,14 +123,17 @@ async def test_verify_help_of_a_ping_takes_what_the_receiver_has(world: Inside) 
 
 
 async def test_verify_help_shows_nothing_of_anothers_delivery(world: Inside) -> None:
-    member, _ = await failed(world, Answer(401))
+    member, delivery = await failed(world, Answer(401))
     other = await world.api.register("northwind", world.hooks)
     asked = {"signature": "AAAA", "id": "tr-1-1"}
     await other.caller.ask("POST", f"{member.at}/verify-help", asked, expect=404)
     # To its own endpoint nothing of this event went: the same as of an event that never was.
     theirs = await other.caller.ask("POST", f"{other.at}/verify-help", asked, expect=422)
     never = await other.caller.ask("POST", f"{other.at}/verify-help", asked | {"id": "evt-never"}, expect=422)
-    assert theirs == never
+    by_id = await other.caller.ask("POST", f"{other.at}/verify-help", asked | {"id": delivery["id"]}, expect=422)
+    assert theirs == never == by_id
+    own = await member.caller.ask("POST", f"{member.at}/verify-help", asked | {"id": delivery["id"]})
+    assert own["delivery"] == delivery["id"]
 
 
 async def test_who_was_asked_for_consent_is_told_with_every_delivery_who_sends(world: Inside) -> None:
