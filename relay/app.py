@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 import uvloop
@@ -115,16 +118,37 @@ async def _main(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _end, stop, config.worker.drain_seconds + _CLOSING_S, log)
     problems = missing_secrets(config)
     if problems:
         raise ConfigError(problems)
-    if not await _until_reachable(config, stop, log):
-        return 0
-    await _refuse_to_lose(config, unsafe_durability, log)
-    async with open_services(config, log) as services:
-        await run(services, stop)
+    async with AsyncExitStack() as stack:
+        while await _until_reachable(config, stop, log):
+            try:
+                await _refuse_to_lose(config, unsafe_durability, log)
+                services = await stack.enter_async_context(open_services(config, log))
+            except StoreUnavailable as error:
+                # It went away again before all was open.
+                log.warning("database.awaited", detail=str(error))
+                await _sleep(_LOOK_AGAIN_S, stop)
+            else:
+                await run(services, stop)
+                break
     return 0
+
+
+def _end(stop: asyncio.Event, within_s: float, log: FilteringBoundLogger) -> None:
+    """Told to end: begin, and be gone in any case when a supervisor's patience would be at its end."""
+    if not stop.is_set():
+        stop.set()
+        asyncio.get_running_loop().call_later(within_s, _give_up, log)
+
+
+def _give_up(log: FilteringBoundLogger) -> None:
+    waiting = sorted({getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks()})
+    log.error("stop.overdue", waiting=waiting)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _may_open_many() -> None:
@@ -219,6 +243,15 @@ async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> Non
             services.log.debug("worker.closed", error=type(error).__name__)
         if not stop.is_set():
             await _sleep(_LOOK_AGAIN_S, stop)
+            await _sweep_without_arq(services, engine)
+
+
+async def _sweep_without_arq(services: Services, engine: Engine) -> None:
+    """arq's server may be another than that of the data: while it alone is away, work goes on, a second later."""
+    try:
+        await engine.sweep()
+    except StoreError as error:
+        services.log.debug("sweep.waits", error=type(error).__name__)
 
 
 async def _keep_time(services: Services, stop: asyncio.Event, until: Awaitable[Any]) -> None:

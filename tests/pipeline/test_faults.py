@@ -200,3 +200,35 @@ async def test_ten_deploys_in_a_row_use_up_nobodys_attempts(frail: Rig) -> None:
         for one in await frail.api.all("/v1/deliveries?channel=webhook")
     ]
     assert {len(one["attempts"]) for one in found} == {1}
+
+
+async def test_a_worker_ends_although_a_partner_never_answers(own_valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """What is still out when its time is up is cut, and comes again from the next worker."""
+    settings = {
+        "RELAY_WORKER__LEASE_SECONDS": "2",
+        "RELAY_WORKER__DRAIN_SECONDS": "1",
+        "RELAY_WORKER__REQUEST_TIMEOUT_SECONDS": "600",
+    }
+    async with Rig(own_valkey, tmp_path, **settings) as rig:
+        member = await rig.api.register("contoso", rig.hooks)
+        rig.hooks.always(Answer(hang=True))
+        await rig.api.post(step("tr-1", "created", 1))
+        await rig.hooks.wait_for(1)
+        assert await rig.stop("worker") == 0
+        rig.hooks.always(Answer())
+        rig.start("worker")
+        await nothing_is_pending(rig)
+        await everything_arrived(rig, [member], {"tr-1-1"})
+
+
+async def test_work_goes_on_while_arqs_own_server_is_away(
+    own_valkey: EmbeddedValkey, valkey_url: str, tmp_path: Path
+) -> None:
+    async with Rig(own_valkey, tmp_path, RELAY_STORE__URL=valkey_url, RELAY_STORE__ARQ_URL=own_valkey.url) as rig:
+        member = await rig.api.register("contoso", rig.hooks)
+        rig.kill("database")
+        await rig.api.post(step("tr-1", "created", 1))
+        await everything_arrived(rig, [member], {"tr-1-1"})
+        rig.bring_back("database")
+        await rig.api.post(step("tr-2", "created", 1))
+        await everything_arrived(rig, [member], {"tr-2-1"})
