@@ -89,7 +89,7 @@ async def for_docs(folder: Path) -> int:
     """The pictures of the documentation, from a preview."""
     async with browser() as page:
         for name in IN_DOCS:
-            await take(page, (folder / f"{name}.html").read_text("utf-8"), DOCS, name, 60)
+            await take(page, (folder / f"{name}.html").read_text("utf-8"), DOCS, name, 45)
     return len(IN_DOCS) * len(LOOKS)
 
 

@@ -24,6 +24,9 @@ _ATOM = re.compile(
     r"\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
 )
 
+_TWO_STOPS = re.compile(r"(?<!\.)\.\.(?=\s|$)")
+"""A sentence that ends with a name such as `Fabrikam Ltd.`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -47,7 +50,7 @@ def parts(text: str) -> Iterator[Part]:
             if paragraph:
                 yield Part(points=False, lines=(make(_join(paragraph)),))
                 paragraph = []
-            points.append(line[2:])
+            points.append(_join([line[2:]]))
         elif not line:
             if paragraph:
                 yield Part(points=False, lines=(make(_join(paragraph)),))
@@ -67,7 +70,7 @@ def _join(lines: list[str]) -> str:
     for line in lines[1:]:
         wide = _is_wide(whole[-1:]) and _is_wide(line[:1])
         whole = f"{whole}{'' if wide else ' '}{line}"
-    return whole
+    return _TWO_STOPS.sub(".", whole)
 
 
 @lru_cache(maxsize=4096)

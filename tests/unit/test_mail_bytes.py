@@ -230,6 +230,14 @@ def test_a_japanese_line_does_not_begin_with_a_closing_mark() -> None:
     assert not any(line[0] in "、。」" for line in lines)
 
 
+def test_a_sentence_that_ends_with_a_name_has_one_stop() -> None:
+    assert flow("It is with Fabrikam Ltd..\nReally... so..\n\n- Ask Fabrikam Ltd..") == (
+        "It is with Fabrikam Ltd. Really... so.\n\n* Ask Fabrikam Ltd."
+    )
+    for locale in LOCALES:
+        assert not re.search(r"Ltd\.\.", compose(SAMPLES["subscription-completed-customer"], locale).text)
+
+
 def test_a_message_id_keeps_a_token_that_is_one() -> None:
     assert message_id("dlv_1", "relay.example") == "<dlv_1@relay.example>"
 
