@@ -38,7 +38,7 @@ class Answer:
 
     `delay_s` goes before anything is written. The faults: `drop` cuts the connection without an answer;
     `hang` never answers; `drip` sends the body a byte at a time and for ever more; `endless` never ends the
-    body; `raw` writes these bytes instead of an HTTP answer, then closes; `flood` repeats them until cut.
+    body; `raw` writes these bytes instead of an HTTP answer, then closes; `raw_drip` writes them a byte at a time, then closes; `flood` repeats them until cut.
     `broken_body` announces more than is sent, then cuts. `close` ends the connection after the answer.
     """
 
@@ -54,6 +54,7 @@ class Answer:
     broken_body: bool = False
     raw: bytes | None = None
     flood: bytes | None = None
+    raw_drip: bytes | None = None
 
     @classmethod
     def gzip_bomb(cls, megabytes: int = 50) -> Answer:
@@ -100,6 +101,7 @@ class Partner:
         self._queues: dict[str | None, deque[Answer]] = defaultdict(deque)
         self._always: dict[str | None, Answer] = {}
         self._only: dict[tuple[str, str], Answer] = {}
+        self._released = asyncio.Event()
         self._arrived = asyncio.Condition()
         self._taken = 0
         self._open: Counter[str] = Counter()
@@ -145,6 +147,10 @@ class Partner:
     def only(self, answer: Answer, path: str, *, ids: set[str]) -> None:
         """What these messages are always answered, whatever is queued."""
         self._only.update({(path, message): answer for message in ids})
+
+    def release(self) -> None:
+        """What hangs is answered now, and nothing hangs any more."""
+        self._released.set()
 
     async def next_request(self, timeout: float = DEADLINE_S) -> Received:
         """The first request that this has not returned yet; TimeoutError when none comes."""
@@ -210,16 +216,23 @@ class Partner:
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if answer.hang:
-            await asyncio.Event().wait()
+            await self._released.wait()
         if answer.drop:
             transport.abort()
         if answer.raw is not None:
             transport.write(answer.raw)
             transport.close()
+        for byte in answer.raw_drip or b"":
+            if transport.is_closing():
+                break
+            transport.write(bytes([byte]))
+            await asyncio.sleep(0.01)
+        if answer.raw_drip is not None:
+            transport.close()
         while answer.flood is not None and not transport.is_closing():
             transport.write(answer.flood)
             await asyncio.sleep(0.01)
-        if answer.drop or answer.raw is not None or answer.flood is not None:
+        if answer.drop or answer.raw is not None or answer.raw_drip is not None or answer.flood is not None:
             return web.Response(status=500)  # goes nowhere: the connection is closed
         if answer.drip or answer.endless or answer.broken_body:
             return await self._stream(request, answer)

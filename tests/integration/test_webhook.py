@@ -333,6 +333,29 @@ async def test_answer_headers_are_capped_in_number_and_length(relay: Relay, part
     assert max(map(len, kept.values())) == 512
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, Outcome.ACCEPTED), (413, Outcome.REJECTED), (503, Outcome.UNAVAILABLE)]
+)
+@pytest.mark.parametrize("size", [100, 200_000])
+async def test_an_early_answer_counts_although_the_request_was_not_read(
+    relay: Relay, status: int, outcome: Outcome, size: int
+) -> None:
+    """The server answers as soon as it has the request line, reads no more, and closes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()  # until the other side closes: a reset would take the answer back
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        attempt = await relay.post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", body=b"x" * size)
+    assert (attempt.outcome, attempt.status, attempt.second_try) == (outcome, status, False)
+
+
 async def test_cookies_do_not_come_back(relay: Relay, partner: Partner) -> None:
     partner.answers(Answer(200, headers={"Set-Cookie": "a=b"}))
     await relay.post(partner.url())
