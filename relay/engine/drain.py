@@ -207,8 +207,15 @@ class Drain:
             while self._ready:
                 if self.stopping or self._hold:
                     self._return_ready()
-                else:
+                elif self._out == 0:
+                    # Every recipient may have one out, whatever the others do: those that hang fill the gate,
+                    # and what goes well would wait behind them for their deadline.
                     await self._send(self._ready.popleft())
+                else:
+                    # Who waits here has nothing in its hands: whoever is free first takes what is ready.
+                    async with self._tools.gate:
+                        if self._ready and not (self.stopping or self._hold):
+                            await self._send(self._ready.popleft())
         finally:
             # In the same turn that found nothing ready: a task is among `_tasks` for a turn longer, and what is
             # made ready in that turn would wait for a sender that takes nothing more.
@@ -223,12 +230,7 @@ class Drain:
 
     async def _send(self, parcel: Parcel) -> None:
         tools = self._tools
-        # Every recipient may have one out, whatever the others do: those that hang fill the gate, and what
-        # goes well would wait behind them for their deadline.
-        gated = self._out > 0
         self._out += 1
-        if gated:
-            await tools.gate.acquire()
         try:
             now = tools.clock()
             if now > self._lease_until_ms:
@@ -246,8 +248,6 @@ class Drain:
                 attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
         finally:
             self._out -= 1
-            if gated:
-                tools.gate.release()
         self._busy -= 1
         self._conclude(parcel.taken, attempt)
         self._notice()
