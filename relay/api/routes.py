@@ -68,6 +68,7 @@ _PRODUCER = "/v1/producers/{producer}"
 _PARTNER = "/v1/partners/{partner}"
 _ENDPOINT = _PARTNER + "/endpoints/{endpoint}"
 _TENANT = "/v1/sources/partner-center/{tenant}"
+_FACADE = "/v1/sources/soracom/{segment}"
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/producers", "createProducer", "Producers", _O,
@@ -276,6 +277,18 @@ HEARD: tuple[Route, ...] = (
            Answer(503, "Its certificate cannot be fetched just now.", shapes.ProblemShape,
                   media="application/problem+json")),
           about="Proven by the signature over the raw body, whose certificate comes from a pinned folder."),
+    Route("POST", _FACADE + "/v1/subscribers/transfer_token/issue", "issueSubscriberTransferToken", "Sources",
+          Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
+          (Answer(200, "As SORACOM answers."),)),
+    Route("POST", _FACADE + "/v1/subscribers/transfer_token/verify", "verifySubscriberTransferToken", "Sources",
+          Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
+          (Answer(200, "As SORACOM answers."),)),
+    Route("DELETE", _FACADE + "/v1/subscribers/transfer_token/{token}", "deleteSubscriberTransferToken", "Sources",
+          Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
+          (Answer(204, "As SORACOM answers."),)),
+    Route("POST", _FACADE + "/sim-status", "heardSimStatus", "Sources", Access.PUBLIC,
+          "A web request of SORACOM's Event Handler: the status of a SIM has changed", None,
+          (Answer(200, "It is noted.", sources.KeptShape),)),
 )  # fmt: skip
 """What transfer systems call; relay.sources adds these to the router, here they are for the document."""
 

@@ -23,6 +23,7 @@ from relay.mail.send import Mailer
 from relay.services import connect, tls_of
 from relay.sources.certificates import read_authorities
 from relay.sources.partner_api import source_of
+from relay.sources.sims import SOURCE as SORACOM
 from relay.store import Store
 from relay.store.accounts import BOOKS, JOB
 from relay.store.durability import durability_problems, durability_unknown, replicas_short
@@ -90,7 +91,8 @@ async def _sources(config: Config) -> list[str]:
         return error.problems
     client = connect(config)
     try:
-        found = [(source_of(one), await Sources(client).troubles(source_of(one))) for one in settings.tenants]
+        names = [*(source_of(one) for one in settings.tenants), *([SORACOM] if config.sources.soracom.operators else [])]
+        found = [(name, await Sources(client).troubles(name)) for name in names]
     except StoreError:
         return []  # said of the database already
     finally:

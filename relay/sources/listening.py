@@ -23,10 +23,13 @@ from relay.sources.parties import Parties
 from relay.sources.partner_api import PartnerApi, source_of
 from relay.sources.partner_center import PartnerCenterDoor
 from relay.sources.registration import WATCH, Registrar
+from relay.sources.sims import SOURCE
+from relay.sources.soracom import Facade
 from relay.sources.trouble import Health
 from relay.sources.worker import TenantWorker
 
 _TICK_S = 1.0
+_TOKENS = "/v1/sources/soracom/{segment}/v1/subscribers/transfer_token"
 _CONNECTIONS = 64
 _FIRST_LOOK_MS = 5_000
 
@@ -39,12 +42,14 @@ class Listening:
     partner_center: PartnerCenterDoor
     registrars: dict[str, Registrar]
     workers: dict[str, TenantWorker]
+    soracom: Facade
 
     async def tick(self) -> int:
         """Work on what is due, in every source; how much that was."""
-        if not self.workers:
-            return 0
-        return sum(await asyncio.gather(*(worker.tick() for worker in self.workers.values())))
+        ticks = [worker.tick() for worker in self.workers.values()]
+        if self.services.config.sources.soracom.operators:
+            ticks.append(self.soracom.tick())
+        return sum(await asyncio.gather(*ticks))
 
     async def start(self) -> None:
         """Have the registrations looked at from now on."""
@@ -117,6 +122,14 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
                 body_timeout_s=config.server.body_timeout_seconds,
             ),
             registrars=registrars,
+            soracom=Facade(
+                session,
+                config.sources.soracom,
+                store.sources,
+                door,
+                Health(store, services.log, clock, SOURCE, ""),
+                clock,
+            ),
             workers={
                 one.name: TenantWorker(
                     one, settings, apis, parties, door, store, healths[one.name], registrars[one.name], clock
@@ -132,6 +145,10 @@ def add_sources(app: web.Application) -> None:
     """Have a web application take what the transfer systems send; its SERVICES must be set."""
     app.cleanup_ctx.append(_opened)
     app.router.add_post("/v1/sources/partner-center/{tenant}", _partner_center)
+    app.router.add_post(f"{_TOKENS}/issue", _issue)
+    app.router.add_post(f"{_TOKENS}/verify", _verify)
+    app.router.add_delete(f"{_TOKENS}/{{token}}", _delete)
+    app.router.add_post("/v1/sources/soracom/{segment}/sim-status", _sim_status)
 
 
 async def _opened(app: web.Application) -> AsyncIterator[None]:
@@ -142,3 +159,19 @@ async def _opened(app: web.Application) -> AsyncIterator[None]:
 
 async def _partner_center(request: web.Request) -> web.Response:
     return await request.app[LISTENING].partner_center.post(request)
+
+
+async def _issue(request: web.Request) -> web.Response:
+    return await request.app[LISTENING].soracom.issue(request)
+
+
+async def _verify(request: web.Request) -> web.Response:
+    return await request.app[LISTENING].soracom.verify(request)
+
+
+async def _delete(request: web.Request) -> web.Response:
+    return await request.app[LISTENING].soracom.delete(request)
+
+
+async def _sim_status(request: web.Request) -> web.Response:
+    return await request.app[LISTENING].soracom.sim_status(request)

@@ -23,7 +23,7 @@ DECISIONS = {
     "relay.accounts", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
-    "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.steps",
+    "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key",
            "relay.record", "relay.clock", "relay.logs", "relay.own",
