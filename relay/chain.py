@@ -20,10 +20,22 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from relay.model import Record
 from relay.signing import Ed25519Key, is_signed
 
 START = bytes(32)
+LATE_MS = 3_600_000
+"""A line is chained within seconds. One that was chained so much later than it says it was written may be from
+when nothing was chained, or the chain was made anew: who removes all heads of a log has it chained again."""
+
+
+class _Written(msgspec.Struct):
+    at_ms: int
+
+
+_WRITTEN = msgspec.json.Decoder(_Written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +62,12 @@ class Head(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of checking a log: how many lines are chained and how many are too new to be, the last
-    head, and every fault in a sentence."""
+    """What came of checking a log: how many lines are chained and how many are too new to be, how many of
+    the chained were so long after they were written, the last head, and every fault in a sentence."""
 
     chained: int
     unchained: int
+    late: int
     last: Head | None
     faults: list[str]
 
@@ -103,6 +116,7 @@ class Checker:
         self._count = 0
         self._chained = 0
         self._unchained = 0
+        self._late = 0
 
     def head(self, head: Head) -> None:
         """The next head. Its lines follow."""
@@ -116,6 +130,7 @@ class Checker:
             self._hash = link(self._hash, line)
             self._count += 1
             self._chained += 1
+            self._late += self._head.at_ms - _written_ms(line, self._head) > LATE_MS
         else:
             self._unchained += 1
 
@@ -123,7 +138,7 @@ class Checker:
         """What came of it."""
         if self._head is not None:
             self._close()
-        return Checked(self._chained, self._unchained, self._head, self._faults)
+        return Checked(self._chained, self._unchained, self._late, self._head, self._faults)
 
     def _close(self) -> None:
         head = self._head
@@ -150,6 +165,13 @@ def _of_head(partner: str, head: Head, last: Head | None, public_key: str) -> li
     if last is not None and head.first <= last.last:
         faults.append(f"head {head.number} begins before the one before it ended")
     return faults
+
+
+def _written_ms(line: Line, head: Head) -> int:
+    try:
+        return _WRITTEN.decode(line.record).at_ms
+    except msgspec.DecodeError:
+        return head.at_ms  # what it is no line of ours says so by its hash
 
 
 def _number(value: int) -> bytes:

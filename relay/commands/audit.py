@@ -44,15 +44,21 @@ def audit_command() -> None:
 @click.argument("partners", nargs=-1)
 @click.option("--file", "file", type=click.File("r", encoding="utf-8"), help="What was exported, instead of the database.")
 @click.option("--public-key", help="The key that must have signed (whpk_…); else, in a file, the one it names.")
+@click.option("--strict", is_flag=True, help="Lines that were chained long after they were written are a fault too.")
 @database_options
 def verify(
-    partners: tuple[str, ...], file: TextIO | None, public_key: str | None, config: Path | None, data: Path | None
+    partners: tuple[str, ...],
+    file: TextIO | None,
+    public_key: str | None,
+    strict: bool,
+    config: Path | None,
+    data: Path | None,
 ) -> None:
     """Find every line that was changed, removed, added or moved, in the logs of PARTNERS or in all."""
     if file is not None:
         if partners:
             raise click.UsageError("give a file or partners, not both")
-        raise SystemExit(_of_file(file, public_key))
+        raise SystemExit(_of_file(file, public_key, strict=strict))
 
     async def go(store: Store, vault: Vault) -> int:
         key = public_key or (await chain_key(store.chains, vault)).public_text
@@ -61,7 +67,7 @@ def verify(
             checker = Checker(partner, key)
             async for one in store.chains.walk(partner):
                 _feed(checker, one)
-            wrong += _say(partner, checker.end())
+            wrong += _say(partner, checker.end(), strict=strict)
         return 1 if wrong else 0
 
     raise SystemExit(_with_store(settings(config, data), go))
@@ -89,7 +95,7 @@ def export(partner: str, config: Path | None, data: Path | None) -> None:
     raise SystemExit(_with_store(settings(config, data), go))
 
 
-def _of_file(file: TextIO, public_key: str | None) -> int:
+def _of_file(file: TextIO, public_key: str | None, *, strict: bool) -> int:
     checker: Checker | None = None
     partner = ""
     for number, entry in _entries(file):
@@ -104,7 +110,7 @@ def _of_file(file: TextIO, public_key: str | None) -> int:
             _feed(checker, entry.head or Line(entry.position, entry.id, entry.record.encode()))
     if checker is None:
         raise click.ClickException("the file is empty")
-    return _say(partner, checker.end())
+    return _say(partner, checker.end(), strict=strict)
 
 
 def _entries(file: TextIO) -> Iterator[tuple[int, Entry]]:
@@ -123,10 +129,12 @@ def _feed(checker: Checker, one: Head | Line) -> None:
         checker.line(one)
 
 
-def _say(partner: str, found: Checked) -> int:
+def _say(partner: str, found: Checked, *, strict: bool) -> int:
+    if found.late:
+        click.echo(f"? {partner}: lines chained more than an hour after they were written: {found.late}", err=True)
     for fault in found.faults:
         click.echo(f"✗ {partner}: {fault}", err=True)
-    if found.faults:
+    if found.faults or (strict and found.late):
         return 1
     head = "" if found.last is None else f", head {found.last.number} is {found.last.after}"
     newer = f", lines too new to be: {found.unchained}" if found.unchained else ""

@@ -110,3 +110,23 @@ async def test_what_is_done_to_a_log_in_the_database_is_found(
     assert code == 1 and "✗ contoso:" in err and "✗ fabrikam" not in err
     assert "fabrikam: as it was written; lines chained: 6," in said
     assert "contoso: as it was written" not in said
+
+
+async def test_a_chain_that_was_made_anew_is_dated_too_late(world: Inside, valkey_url: str) -> None:
+    """Who removes all heads has the log chained again, with a good signature; but the head says when."""
+    await chained(world, 2)
+    assert (await relay(valkey_url, "audit", "verify", "--strict"))[0] == 0
+    with Redis.from_url(valkey_url) as redis:
+        edit(redis)
+        redis.delete(HEADS)
+    world.pass_time(2 * 3600)
+
+    async def look() -> bool | None:
+        await world.sweep()
+        world.pass_time(30)
+        return True if (await world.api.ask("GET", "/v1/partners/contoso/activity/heads"))["data"] else None
+
+    await eventually(look, "it is chained again")
+    code, _, err = await relay(valkey_url, "audit", "verify", "--strict")
+    assert code == 1 and "? contoso: lines chained more than an hour after they were written: 6" in err
+    assert "fabrikam" not in err
