@@ -143,7 +143,7 @@ def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
 def _refusals(route: Route) -> set[int]:
     """Every status but success that this route can answer with: there is no other."""
     if route.access is Access.PUBLIC:
-        return set(route.refuses)
+        return {*route.refuses, 404} if "{" in route.path else set(route.refuses)
     found = {401, 403, 429, 503, *route.refuses}
     if "{" in route.path:
         found.add(404)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -75,7 +76,10 @@ class Target:
             "transfer": name,
             "delivery": delivery,
         }
-        self.run(self.rig.api.settled(name))  # the replay too
+        replay = f"{at}/endpoints/{endpoint}/replays/{known['replay']}"
+        while not self.ask("GET", replay)["done"]:
+            time.sleep(0.05)
+        self.run(self.rig.api.settled(name))
         return Furniture(known, {"operator": OPERATOR, "partner": made[1]["token"], "producer": self.producer})
 
     def lives(self) -> None:

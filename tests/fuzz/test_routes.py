@@ -32,7 +32,7 @@ def asked(draw: Any, operation: Any, target: Target, there: Furniture) -> Case:
     case: Case = draw(operation.as_strategy(generation_mode=mode))
     for name in list(case.path_parameters or ()):
         if draw(st.integers(0, 5)):
-            case.path_parameters[name] = there.known[name]
+            case.path_parameters[name] = there.known.get(name, "absent")
     for name in [name for name in case.headers or () if name.lower() in FRAMING]:
         del case.headers[name]  # that is no request any more, and nobody's to answer: see test_events
     _stay_here(case.body, target)

@@ -189,13 +189,14 @@ async def every_answer(operator: Caller, caller: Caller, members: dict[str, Memb
         "delivery": [d["id"] for d in deliveries],
         "transfer": [t["id"] for t in await operator.all("/v1/transfers")],
         "replay": ["rpl_none"],
+        "producer": [p["id"] for p in await operator.all("/v1/producers")] or ["pr_none"],
     }
     assert all(ids.values())
     for route in ALL:
         if route.method != "GET":
             continue
         names = re.findall(r"{(\w+)}", route.path)
-        for values in itertools.product(*(ids[name] for name in names)):
+        for values in itertools.product(*(ids.get(name, ["absent"]) for name in names)):
             path = route.path.format(**dict(zip(names, values, strict=True)))
             query = "?limit=500" if any(param.name == "limit" for param in route.query) else ""
             yield (path, *await caller.raw("GET", path + query))
