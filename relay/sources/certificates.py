@@ -36,7 +36,7 @@ class CertificateAway(RelayError):
 @dataclass(slots=True)
 class _Kept:
     chain: list[x509.Certificate]
-    wrong: str
+    wrong: Forged | None
     at_ms: int
 
 
@@ -69,7 +69,7 @@ class Certificates:
                 if kept is None or kept.wrong:
                     raise
         if kept.wrong:
-            raise Forged(kept.wrong)
+            raise kept.wrong
         check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
         return kept.chain[0]
 
@@ -99,14 +99,14 @@ class Certificates:
                     raw += more
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise CertificateAway(f"the certificate's host does not answer ({type(error).__name__})") from None
-        kept = _Kept([], "", now)
+        kept = _Kept([], None, now)
         try:
             if not 0 < len(raw) <= _MOST_BYTES:
                 raise Forged("there is no certificate at the address")
             kept.chain = read_certificates(raw)
             check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
         except Forged as forged:
-            kept.wrong = str(forged)
+            kept.wrong = forged
         if len(self._kept) >= _MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._kept[url] = kept

@@ -21,7 +21,7 @@ from relay.model import Record
 from relay.sources.callback import MAX_CALLBACK_BYTES, dedupe_key
 from relay.sources.certificates import CertificateAway, Certificates
 from relay.sources.partner_api import source_of
-from relay.sources.signature import Forged, proof_of, verify
+from relay.sources.signature import Forged, Untrusted, proof_of, verify
 from relay.sources.trouble import Health
 from relay.store.sources import Sources
 
@@ -75,6 +75,8 @@ class PartnerCenterDoor:
             verify(raw, proof.signature, certificate)
         except Forged as forged:
             health.count("callbacks", "refused")
+            if isinstance(forged, Untrusted):
+                await health.wrong("certificate", str(forged))
             return _problem(401, str(forged))
         except CertificateAway as away:
             health.count("callbacks", "unproven")

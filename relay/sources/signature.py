@@ -34,6 +34,11 @@ class Forged(Exception):
     """The request does not prove that Partner Center sent it; says why, never what it carried."""
 
 
+class Untrusted(Forged):
+    """The certificate is where a genuine one would be, but no configured authority issued it: a forgery, or
+    a roots_file that lacks one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What a request's headers give: the signature and where the certificate is."""
@@ -110,7 +115,7 @@ def check_certificate(
             return
         rest.remove(issuer)
         here = issuer
-    raise Forged(
+    raise Untrusted(
         f"no authority of roots_file issued the certificate: it is by {leaf.issuer.rfc4514_string()[:200]}"
     )
 

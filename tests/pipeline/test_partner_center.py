@@ -296,6 +296,16 @@ async def test_a_certificate_host_that_is_down_from_the_start_is_told_and_the_ca
     assert await world.troubles() == {}
 
 
+async def test_a_certificate_of_an_authority_that_is_not_configured_is_told_to_the_operator(world: World) -> None:
+    mine = make_signer()
+    world.upstream.certificates["new.cer"] = mine.der
+    raw = json.dumps(world.upstream.callback("create-transfer", transfer(), T1)).encode()
+    changed = {"Authorization": mine.sign(raw), "X-MS-Certificate-Url": f"{world.upstream.url}/cert/new.cer"}
+    async with world.relay.api.http.post(world.url(), data=raw, headers=world.upstream.signed(raw, **changed)) as answer:
+        assert answer.status == 401
+    assert "Example Root" in (await world.troubles())["certificate"]
+
+
 async def test_a_tenant_nobody_configured_is_not_there(world: World) -> None:
     await world.say("create-transfer", T1, tenant="nobody", expect=404)
 
