@@ -22,7 +22,7 @@ _LANDMARKS = ("region", "landmark-one-main")
 _LOOKS = [(320, False), (1000, True)]
 _AXE = """axe.run(document, {rules: %s, resultTypes: ['violations']}).then(found => found.violations.map(
   one => `${one.id}: ${one.help}: ${one.nodes.map(node => node.html).slice(0, 3).join(' ')}`))"""
-_WIDE = "document.documentElement.scrollWidth > innerWidth ? [`wider than the screen: ${document.documentElement.scrollWidth}`] : []"
+_WIDE = "[document.documentElement.scrollWidth].filter(one => one > %d).map(one => `wider than the screen: ${one}`)"
 _FETCHED = "performance.getEntriesByType('resource').map(one => `fetched: ${one.name}`)"
 
 
@@ -34,7 +34,7 @@ async def look_over(page: Page, name: str, html: str) -> list[str]:
     found = []
     for width, dark in _LOOKS:
         await page.look(width=width, dark=dark)
-        for script in (_AXE % rules, _WIDE, _FETCHED):
+        for script in (_AXE % rules, _WIDE % width, _FETCHED):
             where = f"{name} at {width}, {'dark' if dark else 'light'}"
             found += [f"{where}: {problem}" for problem in await page.run(script)]
     return found

@@ -136,6 +136,25 @@ async def test_a_person_signs_in_with_the_token_and_reads(http: Any, mailbox: Ma
     assert (await browser.get("/mailbox/messages/99/html")).status == 404
 
 
+async def test_a_message_is_shown_at_a_width_and_in_light_or_dark(http: Any, mailbox: Mailbox) -> None:
+    html = "<style>@media (prefers-color-scheme: dark) { p { color: #fff } }</style><p>完了</p>"
+    await mailbox.add(ROOT, "譲渡", letter(html=html).as_bytes(), 0)
+    browser = await http
+    await browser.post("/mailbox/sign-in", data={"token": OPERATOR})
+    page = await (await browser.get("/mailbox?message=1&width=320&scheme=dark")).text()
+    assert 'class="letter w320"' in page and "/mailbox/messages/1/html?scheme=dark" in page
+    for scheme, rule in (
+        ("dark", "@media all {"),
+        ("light", "@media not all {"),
+        ("", "(prefers-color-scheme: dark)"),
+        ("<b>", "(prefers-color-scheme: dark)"),
+    ):
+        framed = await browser.get("/mailbox/messages/1/html", params={"scheme": scheme})
+        assert rule in await framed.text()
+    odd = await (await browser.get("/mailbox?message=1&width=9<b>&scheme=<b>")).text()
+    assert 'class="letter"' in odd and "scheme=own" in odd and "<b>" not in odd
+
+
 async def test_a_link_signs_in_once(http: Any, services: Services) -> None:
     from relay.api.mailbox import SIGNED_IN
 
