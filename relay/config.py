@@ -137,6 +137,7 @@ class Mail(_Section):
 
     url: str
     start_tls: Literal["required", "if_offered", "never"]
+    ca_file: str
     from_address: str
     from_name: str
     product_name: str

@@ -38,6 +38,8 @@ def outcome_of(step: Step, code: int, text: str) -> Outcome:
     """The outcome of a reply that is not the one hoped for."""
     if step in (Step.CONNECT, Step.TLS, Step.LOGIN) or code in _NOT_LET_IN:
         return Outcome.TRANSPORT_DOWN
+    if step is Step.MAIL and code == 421:  # it leaves before it heard of a recipient (RFC 5321, 3.8)
+        return Outcome.TRANSPORT_DOWN
     if 400 <= code < 500:
         return Outcome.DEFERRED
     if not 500 <= code < 600:

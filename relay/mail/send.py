@@ -27,6 +27,7 @@ from aiosmtplib.errors import (
 from relay.errors import ConfigError
 from relay.mail.reply import Step, outcome_of
 from relay.mail.settings import MailSettings, own_address
+from relay.mail.trust import trust_of, why_insecure
 from relay.model import Attempt, Outcome
 
 MESSAGES_PER_CONNECTION = 50
@@ -110,7 +111,8 @@ class Mailer:
     """Sends built messages to one server. At most `connections` transactions run at a time.
 
     ConfigError for a `url` that names no server; with an empty one every attempt ends as the
-    transport's fault, so that nothing is lost meanwhile. `tls_context` replaces the system's trust.
+    transport's fault, so that nothing is lost meanwhile. ConfigError, too, for a `ca_file` that holds no
+    certificates. `tls_context` replaces the trust that the settings ask for.
     """
 
     def __init__(self, config_mail: MailSettings, *, tls_context: ssl.SSLContext | None = None) -> None:
@@ -119,7 +121,7 @@ class Mailer:
         self._hello = own_address(config_mail).domain
         self._command_timeout = float(config_mail.command_timeout_seconds)
         self._data_timeout = float(config_mail.data_timeout_seconds)
-        self._tls_context = tls_context
+        self._tls_context = tls_context or trust_of(config_mail.ca_file)
         self._turns = asyncio.Semaphore(max(1, config_mail.connections))
         self._idle: list[_Line] = []
         self._closed = False
@@ -310,7 +312,7 @@ def _why_down(step: Step, down: BaseException) -> str:
     cause: BaseException | None = down
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return "no secure connection to the mail server"
+            return why_insecure(cause)
         cause = cause.__cause__ or cause.__context__
     if isinstance(down, TimeoutError):
         return "the mail server did not answer in time"

@@ -17,8 +17,9 @@ class MailSettings(Protocol):
     """The `mail` section. Times are seconds.
 
     `url` is `smtp://[user:password@]host[:port]` or `smtps://…`. `start_tls` is `required`,
-    `if_offered` or `never`. `data_timeout_seconds` is how long the server may take to answer the final
-    dot (RFC 5321, 4.5.3.2.6 asks for ten minutes: giving up earlier sends the message twice).
+    `if_offered` or `never`. `ca_file` is a PEM file of certificates to trust besides the system's.
+    `data_timeout_seconds` is how long the server may take to answer the final dot (RFC 5321, 4.5.3.2.6
+    asks for ten minutes: giving up earlier sends the message twice).
     """
 
     @property
@@ -35,6 +36,8 @@ class MailSettings(Protocol):
     def color(self) -> str: ...
     @property
     def start_tls(self) -> str: ...
+    @property
+    def ca_file(self) -> str: ...
     @property
     def default_locale(self) -> str: ...
     @property
@@ -60,6 +63,7 @@ class PlainMailSettings:
     logo_url: str = ""
     color: str = "#2657b8"
     start_tls: str = "required"
+    ca_file: str = ""
     default_locale: str = "en"
     timezone: str = "UTC"
     timezones: Mapping[str, str] = field(default_factory=lambda: {"ja": "Asia/Tokyo"})

@@ -6,9 +6,17 @@ import asyncio
 import dataclasses
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from relay.errors import ConfigError
 from relay.mail.send import MESSAGES_PER_CONNECTION, Mailer, Server, parse_url
@@ -22,7 +30,7 @@ RAW = b"From: a@relay.example\r\nTo: b@reader.example\r\nSubject: one\r\n\r\nfir
 PATIENT = PlainMailSettings(
     start_tls="never", connections=2, command_timeout_seconds=10, data_timeout_seconds=10
 )
-HASTY = dataclasses.replace(PATIENT, command_timeout_seconds=0.1, data_timeout_seconds=0.1)
+HASTY = dataclasses.replace(PATIENT, command_timeout_seconds=1.5, data_timeout_seconds=1.5)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ async def test_the_built_bytes_arrive_unchanged() -> None:
 
 
 ANSWERS = [
-    ("mail", "421 4.3.2 shutting down", Outcome.DEFERRED),
+    ("mail", "421 4.3.2 shutting down", Outcome.TRANSPORT_DOWN),
+    ("rcpt", "421 4.7.0 too many to this one", Outcome.DEFERRED),
     ("mail", "451 4.7.1 later", Outcome.DEFERRED),
     ("mail", "530 5.7.0 sign in first", Outcome.TRANSPORT_DOWN),
     ("mail", "550 5.7.1 this sender may not", Outcome.REFUSED),
@@ -244,14 +253,71 @@ async def test_required_tls_is_started_and_checked(
         await mailer.close()
 
 
-async def test_an_untrusted_certificate_is_refused(server_tls: ssl.SSLContext) -> None:
+async def test_an_untrusted_certificate_is_refused_with_the_cure(server_tls: ssl.SSLContext) -> None:
     async with SmtpFake(tls=server_tls) as fake:
         attempt = await send(fake, REQUIRED)
-        assert (attempt.outcome, attempt.detail) == (
-            Outcome.TRANSPORT_DOWN,
-            "no secure connection to the mail server",
-        )
+        assert attempt.outcome is Outcome.TRANSPORT_DOWN
+        assert attempt.detail.startswith("the mail server's certificate is not accepted (")
+        assert attempt.detail.endswith("in mail.ca_file")
         assert not fake.messages
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+async def test_an_authority_named_in_the_settings_is_trusted(
+    authority: trustme.CA, server_tls: ssl.SSLContext, tmp_path: Path, implicit: bool
+) -> None:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(file)
+    async with SmtpFake(tls=server_tls, implicit_tls=implicit) as fake:
+        attempt = await send(fake, dataclasses.replace(REQUIRED, ca_file=str(file)))
+        assert attempt.outcome is Outcome.ACCEPTED
+
+
+async def test_a_self_signed_certificate_that_is_named_is_trusted(tmp_path: Path) -> None:
+    """What Debian's mail servers come with: a certificate that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
+    begun = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begun)
+        .not_valid_after(begun + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, keys = tmp_path / "mail.pem", tmp_path / "mail.key"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    keys.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, keys)
+    async with SmtpFake(tls=context) as fake:
+        refused = await send(fake, REQUIRED)
+        assert refused.outcome is Outcome.TRANSPORT_DOWN and refused.detail.endswith("in mail.ca_file")
+        attempt = await send(fake, dataclasses.replace(REQUIRED, ca_file=str(certificate)))
+        assert attempt.outcome is Outcome.ACCEPTED
+
+
+async def test_a_certificate_of_another_name_stays_refused(authority: trustme.CA, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("mail.elsewhere.example").configure_cert(context)
+    async with SmtpFake(tls=context) as fake:
+        attempt = await send(fake, dataclasses.replace(REQUIRED, ca_file=str(file)))
+        assert attempt.outcome is Outcome.TRANSPORT_DOWN
+        assert attempt.detail.endswith("write the host in mail.url as the certificate has it")
+        assert not fake.messages
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "cannot be read"), ("no certificate", "PEM file")])
+def test_a_ca_file_of_no_use_is_a_configuration_problem(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=f"mail.ca_file: .*ca.pem .*{why}"):
+        Mailer(dataclasses.replace(REQUIRED, url="smtp://mail.example", ca_file=str(file)))
 
 
 async def test_a_server_on_loopback_need_not_offer_tls() -> None:
