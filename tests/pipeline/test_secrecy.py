@@ -190,6 +190,7 @@ async def every_answer(operator: Caller, caller: Caller, members: dict[str, Memb
         "transfer": [t["id"] for t in await operator.all("/v1/transfers")],
         "replay": ["rpl_none"],
         "producer": [p["id"] for p in await operator.all("/v1/producers")] or ["pr_none"],
+        "tenant": ["none"],
     }
     assert all(ids.values())
     for route in ALL:
