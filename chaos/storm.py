@@ -98,6 +98,7 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
         names = await _register(api, receivers)
         load = Load(api, result.tally, storm.seed, storm.rate, names, {n for n in names if n in _MAILED})
         posting = asyncio.ensure_future(load.run())
+        stack.callback(posting.cancel)
         chance = Random(f"{storm.seed}-rounds")
         while result.rounds < storm.rounds and time.monotonic() - began < storm.within_s and not posting.done():
             await asyncio.sleep(chance.uniform(0, storm.longest_calm_s))
