@@ -20,6 +20,7 @@ from tests.pipeline.rig import Rig
 from tests.pipeline.test_crash import everything_arrived, nothing_is_pending
 
 _PLENTY = 512 << 20
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
