@@ -232,9 +232,9 @@ def translating() -> Iterator[None]:
 class GroupCommit:
     """Operations that arrive together share one call, one round trip and one fsync.
 
-    While a call is under way the next operations gather; `most` bounds a call. After a call that carried
-    several, the next waits `linger_s` for company: under load a call costs more than what it carries. A failed call fails each
-    of its operations with the same error: they may or may not have happened, and may be sent again.
+    While as many calls as there are `lanes` are under way, the next operations gather; `most` bounds a call. A
+    failed call fails each of its operations with the same error: they may or may not have happened, and may be
+    sent again.
     """
 
     def __init__(
@@ -244,7 +244,6 @@ class GroupCommit:
         *,
         most: int = 256,
         lanes: int = 1,
-        linger_s: float = 0.0,
         confirm: bool = False,
     ) -> None:
         self._client = client
@@ -252,7 +251,6 @@ class GroupCommit:
         self._confirm = confirm
         self._most = most
         self._free = lanes
-        self._linger_s = linger_s
         self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Any]]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -297,7 +295,5 @@ class GroupCommit:
                     if not future.done():
                         future.set_result(replies[at : at + len(ops)])
                     at += len(ops)
-                if self._linger_s and len(batch) > 1:
-                    await asyncio.sleep(self._linger_s)
         finally:
             self._free += 1

@@ -31,8 +31,6 @@ class Accepted(IntEnum):
     CLAIMED = 3
 
 
-_LINGER_S = 0.002
-"""How long requests wait for company under load, in seconds."""
 _HELD, _STEP, _PLAN = reader(Held), reader(AcceptedStep), reader(FixedPlan)
 
 
@@ -78,9 +76,9 @@ class Transfers:
     def __init__(self, client: Client, *, joint: bool | None = None) -> None:
         self._client = client
         self._joint = "1" if (client.joint if joint is None else joint) else "0"
-        self._look = GroupCommit(client, Script.read("look"), linger_s=_LINGER_S)
+        self._look = GroupCommit(client, Script.read("look"))
         self._claim = GroupCommit(client, Script.read("claim"))
-        self._accept = GroupCommit(client, Script.read("accept"), linger_s=_LINGER_S, confirm=True)
+        self._accept = GroupCommit(client, Script.read("accept"), lanes=2, confirm=True)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields_of = Script.read("fields")
