@@ -18,6 +18,8 @@ _A_SECOND = 200
 _HUNG = 100
 _EACH = 40
 """Events that wait for each hung endpoint: more than its window."""
+_SETTLE_S = 5
+"""Until what hangs is on the wire: planning two thousand events at once is another measurement."""
 
 
 async def measure(sink: str, figures: dict[str, float], scale: int) -> None:
@@ -41,6 +43,7 @@ async def measure(sink: str, figures: dict[str, float], scale: int) -> None:
                     body = b"[" + b",".join(hung[at : at + 100]) + b"]"
                     async with session.post("/v1/events", data=body) as answer:
                         assert answer.status == 207, await answer.text()
+            await asyncio.sleep(_SETTLE_S)
             beside = await _stream(running, "beside", seconds)
     for name, waits in (("arrival", alone), ("beside_hung", beside)):
         figures[f"{name}_p50_ms"] = percentile(waits, 0.5)

@@ -27,7 +27,7 @@ from relay.store import Store
 from relay.store.queues import Advanced, Mark, Result, Taken
 from relay.store.stored import dump
 
-_AHEAD = 4
+_AHEAD = 6
 """Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
