@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from relay.dialer import BlockedAddress
 from relay.model import Outcome
@@ -90,6 +91,7 @@ _FAILURES: tuple[tuple[type[BaseException], Outcome, str], ...] = (
     (ConnectionError, Outcome.CONNECTION_LOST, "The connection was closed before an answer came."),
     (aiohttp.ClientConnectorError, Outcome.CONNECTION_REFUSED, "The endpoint could not be reached."),
     (aiohttp.ClientResponseError, Outcome.PROTOCOL_ERROR, "What came back is not an HTTP answer."),
+    (HttpProcessingError, Outcome.PROTOCOL_ERROR, "What came back is not an HTTP answer."),
     (aiohttp.InvalidURL, Outcome.UNSENDABLE, "The URL cannot be called; register it anew."),
     (aiohttp.ClientError, Outcome.CONNECTION_LOST, "The connection was closed before an answer came."),
     (OSError, Outcome.CONNECTION_LOST, "The connection failed before an answer came."),

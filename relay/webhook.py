@@ -16,7 +16,8 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientSession
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy, istr
 from yarl import URL
 
@@ -25,6 +26,7 @@ from relay.egress import Policy, check_url, normalise
 from relay.errors import SignatureError
 from relay.model import Attempt, Outcome
 from relay.outcomes import explain, judge, parse_retry_after
+from relay.posting import Answered, Line, Poster
 from relay.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Key, sign
 
 MAX_ANSWER_BYTES: Final = 4096
@@ -55,15 +57,19 @@ class WebhookSender:
         self.session = self._session = session
         self.timeout_s = self._timeout_s = timeout_s
         self._user_agent = user_agent
-        # The deadline is the attempt's own; aiohttp's would start a second timer and end at the headers.
-        self._timeouts = ClientTimeout(total=None, sock_connect=session.timeout.sock_connect)
+        self._poster = poster = Poster(session, session.timeout.sock_connect)
 
         @lru_cache(maxsize=4096)
         def target(url: str) -> URL | str:
             problems = check_url(url, policy)
             return " ".join(problem.detail for problem in problems) if problems else normalise(url, policy)
 
-        self.target = self._target = target
+        @lru_cache(maxsize=4096)
+        def line(url: str) -> Line | str:
+            found = target(url)
+            return found if isinstance(found, str) else poster.line(found)
+
+        self.target, self._line = target, line
 
     async def attempt(
         self,
@@ -83,9 +89,9 @@ class WebhookSender:
         A kept-alive connection that turns out dead before any answer is replaced once, at once, with the
         same bytes (`second_try`). What cannot be signed or sent ends as UNSENDABLE or BLOCKED.
         """
-        target = self._target(url)
-        if isinstance(target, str):
-            return _unsent(number, now_ms, Outcome.BLOCKED, target)
+        line = self._line(url)
+        if isinstance(line, str):
+            return _unsent(number, now_ms, Outcome.BLOCKED, line)
         timestamp_s = now_ms // 1000
         try:
             signature = sign(message_id, timestamp_s, body, keys)
@@ -102,7 +108,7 @@ class WebhookSender:
         loop = asyncio.get_running_loop()
         deadline = _Deadline(loop, self._timeout_s)
         started = loop.time()
-        response: ClientResponse | None = None
+        response: Answered | None = None
         answer = bytearray()
         failure: BaseException | None = None
         second_try = False
@@ -110,18 +116,18 @@ class WebhookSender:
             dialled = Dialled()
             DIALLED.set(dialled)
             try:
-                response = await self._post(target, body, sent)
+                response = await self._poster.post(line, sent, body)
             except _CONNECTION_DIED as error:
                 if not _may_try_again(error, dialled, loop.time() - started):
                     raise
                 second_try = True
-                response = await self._post(target, body, sent)
+                response = await self._poster.post(line, sent, body)
             await _read_answer(response, answer)
         except asyncio.CancelledError:
             if not deadline.is_ours():
                 raise
             failure = TimeoutError()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             if self._session.closed:
                 raise
             failure = error
@@ -172,11 +178,6 @@ class WebhookSender:
         if origin is not None:
             headers[_ORIGIN] = origin
         return headers
-
-    async def _post(self, target: URL, body: bytes, headers: Mapping[str, str]) -> ClientResponse:
-        return await self._session.post(
-            target, data=body, headers=headers, allow_redirects=False, timeout=self._timeouts
-        )
 
 
 class _Deadline:
@@ -238,7 +239,7 @@ def allowed_header(name: str, value: str) -> str | None:
 # --- what came back -----------------------------------------------------------------------------------
 
 
-async def _read_answer(response: ClientResponse, answer: bytearray) -> None:
+async def _read_answer(response: Answered, answer: bytearray) -> None:
     """Adds at most MAX_ANSWER_BYTES to `answer`, which keeps what came before an error or the deadline.
 
     Closes the connection unless the answer ended.
@@ -249,8 +250,7 @@ async def _read_answer(response: ClientResponse, answer: bytearray) -> None:
         while len(answer) < MAX_ANSWER_BYTES and not content.at_eof():
             answer += await content.read(MAX_ANSWER_BYTES - len(answer))
     finally:
-        if not content.is_eof():
-            response.close()
+        response.done()
 
 
 def _keep(headers: CIMultiDictProxy[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ DECISIONS = {
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
     "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
 }  # fmt: skip
-ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key",
+ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key",
            "relay.record", "relay.clock", "relay.logs", "relay.own",
            "relay.consent", "relay.survey")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",
@@ -101,6 +101,7 @@ def test_only_the_store_writes_to_the_database(name: str) -> None:
 DIALS = re.compile(r"ClientSession\(|open_connection\(|create_connection\(|urlopen|urllib\.request|http\.client|\.connect\(")
 MAY_DIAL = {
     "relay.dialer": "the guarded session itself",
+    "relay.posting": "the guarded session's own connector",
     "relay.survey": "sockets of the guarded session",
     "relay.store.client": "the operator's database",
     "relay.store.cluster": "the operator's databases",
