@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "token": ("token", "Partners' tokens."),
     "producer": ("producer", "Systems that post events."),
     "source": ("source", "Transfer systems that the relay listens to itself."),
+    "sandbox": ("sandbox", "The transfer systems themselves, played on this machine."),
 }
 """Each command with its module and its line in the help, in the order of the help."""
 

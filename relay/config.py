@@ -24,7 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
-from relay.config_sources import Sources, read_secrets
+from relay.config_sources import Sandbox, Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
 from relay.fields import database_url, network, proxy_or_none, span, wakes_url, web_url_or_none
@@ -253,6 +253,7 @@ class Config(_Section):
     accounts: AccountsSection
     log: Log
     sources: Sources
+    sandbox: Sandbox
     notify: Notify
 
 

@@ -118,6 +118,20 @@ class Sources(_Section):
     soracom: Soracom
 
 
+class Sandbox(_Section):
+    """`[sandbox]`: where `relay sandbox serve` answers, and where it keeps its keys."""
+
+    host: Required
+    port: Annotated[int, Field(gt=0, le=65535)]
+    folder: Required
+
+    @property
+    def base_url(self) -> str:
+        """How the relay and a person reach it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
 def read_secrets(sources: Any, problems: list[str]) -> None:
     """Put what `<name>_file` holds in the place of `<name>`, in the raw tables, and say what is there twice."""
     for source, table, unique in (

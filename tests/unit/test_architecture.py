@@ -24,6 +24,7 @@ DECISIONS = {
     "relay.limits", "relay.plan", "relay.retry", "relay.signing", "relay.view",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
     "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
+    "relay.sandbox.clock", "relay.sandbox.desk", "relay.sandbox.faults", "relay.sandbox.system",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key",
            "relay.record", "relay.clock", "relay.logs", "relay.own",

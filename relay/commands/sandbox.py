@@ -1,0 +1,144 @@
+"""How is the sandbox started and driven at a terminal?
+
+Every command but `serve` and `settings` is a request to a running sandbox. Where it is and its token are
+found in the data folder of `relay up`, unless they are given.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.commands.api import Api, Refused, given
+from relay.commands.processes import config_option
+from relay.config import load
+
+
+@click.group("sandbox")
+def sandbox_command() -> None:
+    """The transfer systems themselves, played on this machine."""
+
+
+@sandbox_command.command("serve")
+@config_option
+def serve_(config: Path | None) -> None:
+    """Run the sandbox until it is told to stop (`relay up` does so too)."""
+    from relay.sandbox.serve import run
+
+    raise SystemExit(run(load(config, os.environ)))
+
+
+@sandbox_command.command("settings")
+@config_option
+def settings_(config: Path | None) -> None:
+    """Print what the relay must be set to, to listen to the sandbox: lines for a shell."""
+    import shlex
+
+    from relay.sandbox.serve import settings_of
+
+    for name, value in settings_of(load(config, os.environ)).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A running sandbox, as a person at a terminal drives it."""
+
+    api: Api
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON of an answer below 400. Raises click's exceptions."""
+        import json
+
+        said = self.api.send(method, path, None if body is None else json.dumps(body).encode())
+        if said.status >= 400:
+            raise Refused(said.status, said.body)
+        return said.body
+
+
+def driving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--data`, `--sandbox`, `--token` and `--json`, and a `Driver` as its first argument."""
+
+    @click.option(
+        "--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".relay"), show_default=True,
+        help="The data folder of `relay up`, in which the address and the token are.",
+    )  # fmt: skip
+    @click.option("--sandbox", envvar="RELAY_SANDBOX_URL", help="Where the sandbox is, if not there.")
+    @click.option("--token", envvar="RELAY_OPERATOR_TOKEN", help="The operator's token, if not there.")
+    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, data: Path, sandbox: str | None, token: str | None, as_json: bool, **rest: Any) -> Any:
+        url = sandbox or _kept(data / "sandbox" / "url")
+        token = token or _kept(data / "operator-token")
+        if not url or not token:
+            raise click.ClickException(
+                f"no sandbox is known in {data}; start `relay up` here, or give --sandbox and --token"
+            )
+        return command(Driver(Api(url, token, as_json)), *args, **rest)
+
+    return wrapped
+
+
+def _kept(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError:
+        return ""
+
+
+@sandbox_command.command("clock")
+@click.option("--rate", type=float, help="Seconds of the sandbox in one of the world's; 0 stops it, 1 is real time.")
+@click.option("--jump", help="It is so much later at once: 90s, 15m, 72h or 30d.")
+@driving
+def clock_(driver: Driver, rate: float | None, jump: str | None) -> None:
+    """Show or set the sandbox's time."""
+    body = given(rate=rate, jump_seconds=_seconds(jump) if jump else None)
+    driver.api.show(driver.ask("POST" if body else "GET", "/sandbox/clock", body or None))
+
+
+@sandbox_command.command("fault")
+@click.argument("system")
+@click.argument("kind", required=False)
+@click.option("--count", type=int, help="How often.")
+@click.option("--transfer", help="Only in this transfer.")
+@click.option("--tenant", help="Only for this party.")
+@click.option("--event", help="Only calls with this event.")
+@click.option("--item", type=int, help="Which item, from 1.")
+@click.option("--for", "lasts", help="How long: 90s, 15m, 72h or 30d.")
+@click.option("--then", help="How it goes on after that.")
+@click.option("--clear", is_flag=True, help="Forget the faults that wait.")
+@driving
+def fault_(driver: Driver, system: str, kind: str | None, lasts: str | None, clear: bool, **rest: Any) -> None:
+    """Have something go wrong in SYSTEM; without KIND, show what may go wrong and what waits."""
+    path = f"/sandbox/{system}/faults"
+    if clear:
+        driver.ask("DELETE", path)
+    if kind:
+        body = given(kind=kind, seconds=_seconds(lasts) if lasts else None, **rest)
+        driver.ask("POST", path, body)
+    found = driver.ask("GET", path)
+    driver.api.show(found if driver.api.as_json else found["known"])
+    if not driver.api.as_json and found["data"]:
+        click.echo()
+        driver.api.show(found["data"], ("kind", "count", "transfer", "tenant", "event", "seconds"))
+
+
+@sandbox_command.command("reset")
+@driving
+def reset_(driver: Driver) -> None:
+    """Begin anew: another world, without transfers."""
+    driver.api.show(driver.ask("POST", "/sandbox/reset", {}))
+
+
+def _seconds(text: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = text[:-1], text[-1:]
+    if not number.isascii() or not number.isdecimal() or unit not in units:
+        raise click.UsageError(f"{text!r}: give a number with s, m, h or d, such as 30d")
+    return int(number) * units[unit]
