@@ -16,17 +16,19 @@ import orjson
 from relay.errors import ConfigError, MessageError
 from relay.mail.facts import Facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
-from relay.mail.mime import Address, address, build, date, digest, message_id, unstructured
+from relay.mail.mime import Address, address, build, date, digest, message_id, thread_index, unstructured
 from relay.mail.palette import palette
 from relay.mail.progress import steps
 from relay.mail.settings import MailSettings, own_address
-from relay.mail.skins import Skins, fonts
+from relay.mail.skins import Rendered, Skins, fonts
 from relay.mail.words import Words, choose, clean, load_words
 from relay.model import Recipient
+from relay.times import to_datetime
 
 MAX_HTML = 90_000
 """Bytes; some readers cut a message off at about 102 kB."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = (50, 20, 8)
 """How many items are listed: fewer when the page would be too long."""
 
@@ -96,7 +98,8 @@ class Composer:
             view = orjson.loads(body)
             words = choose(locale or recipient.locale or self._default, self._words, self._default)
             name, link = _which(view), self._link(view, recipient, acceptance_url)
-            subject, text, html = self._render(name, view, words, recipient, link)
+            shown = self._render(name, view, words, recipient, link)
+            begun = _begun(view)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as problem:
             raise MessageError(f"the stored body does not fit its message: {problem!r}") from problem
         to = address(recipient.email or "", clean(recipient.name or ""))
@@ -106,20 +109,22 @@ class Composer:
         headers = [
             ("From", self._from.header("From")),
             ("To", to.header("To")),
-            ("Subject", unstructured("Subject", subject)),
+            ("Subject", unstructured("Subject", shown.subject)),
             ("Date", date(datetime.fromtimestamp(date_ms // 1000, UTC))),
             ("Message-ID", message_id(delivery_id, domain)),
             ("In-Reply-To", root),
             ("References", root),
+            ("Thread-Topic", unstructured("Thread-Topic", shown.topic)),
+            ("Thread-Index", thread_index(thread, begun)),
             ("Auto-Submitted", "auto-generated"),
             ("X-Auto-Response-Suppress", "All"),
             ("Content-Language", words.locale),
         ]
         return Composed(
-            subject=subject,
-            html=html,
-            text=text,
-            raw=build(headers, text=text, html=html, token=f"{delivery_id}\n{event_id}"),
+            subject=shown.subject,
+            html=shown.html,
+            text=shown.text,
+            raw=build(headers, text=shown.text, html=shown.html, token=f"{delivery_id}\n{event_id}"),
             sender=self._from.email,
             to=to.email,
             smtputf8=to.smtputf8 or self._from.smtputf8,
@@ -128,13 +133,13 @@ class Composer:
 
     def _render(
         self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, link: str
-    ) -> tuple[str, str, str]:
+    ) -> Rendered:
         path = f"{words.locale}/{name}"
         for shown in _SHOWN:
             facts = _facts(view, words, shown)
-            subject, text, html = self._skins.render(path, self._values(facts, words, recipient, link))
-            if len(html.encode()) < MAX_HTML:
-                return subject, text, html
+            found = self._skins.render(path, self._values(facts, words, recipient, link))
+            if len(found.html.encode()) < MAX_HTML:
+                return found
         raise MessageError("the page would be longer than mail readers show")
 
     def _values(self, facts: Facts, words: Words, recipient: Recipient, link: str) -> dict[str, Any]:
@@ -179,6 +184,12 @@ def _reference(facts: Facts) -> str:
     whole = facts.heading.value
     first = whole.partition("-")[0]
     return whole if len(whole) <= 16 else first if 6 <= len(first) <= 16 else f"{whole[:12]}…"
+
+
+def _begun(view: dict[str, Any]) -> datetime:
+    """When the thread began: the same in each of its mails, and known from any of them."""
+    transfer = view["data"].get("transfer")
+    return to_datetime(transfer["created_at"]) if transfer else _EPOCH
 
 
 def _facts(view: dict[str, Any], words: Words, shown: int) -> Facts:

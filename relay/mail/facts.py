@@ -8,7 +8,7 @@ be in the mail.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from relay.deadlines import ANSWER_WITHIN_MS
@@ -118,7 +118,8 @@ def _values(view: dict[str, Any], items: list[dict[str, Any]], words: Words) -> 
         "target": clean(transfer["target"]["name"]),
         "customer": clean((transfer.get("customer") or {}).get("name") or ""),
         "root_user": _root_user(transfer),
-        "deadline": _deadline(transfer, words),
+        "deadline": words.moment(deadline_of(transfer)),
+        "deadline_day": words.day(deadline_of(transfer).astimezone(words.zone)),
         "products": words.listed(_products(transfer, words)),
         "replaces": bool(transfer.get("replaces")),
         "done": done,
@@ -167,17 +168,16 @@ def _times(view: dict[str, Any], words: Words) -> list[Fact]:
     if view["type"] != "transfer.created":
         facts.append(Fact(words.label("when"), words.moment(to_datetime(view["timestamp"]))))
     if not sim and transfer["status"] == "pending":
-        facts.append(Fact(words.label("deadline"), _deadline(transfer, words)))
+        facts.append(Fact(words.label("deadline"), words.moment(deadline_of(transfer))))
     if first_day := _effective(transfer):
         facts.append(Fact(words.label("effective_on"), words.day(first_day)))
     return facts
 
 
-def _deadline(transfer: dict[str, Any], words: Words) -> str:
+def deadline_of(transfer: dict[str, Any]) -> datetime:
+    """Until when a pending subscription transfer may be accepted."""
     expires = transfer.get("expires_at")
-    return words.moment(
-        to_datetime(expires) if expires else to_datetime(transfer["created_at"]) + ACCEPT_WITHIN
-    )
+    return to_datetime(expires) if expires else to_datetime(transfer["created_at"]) + ACCEPT_WITHIN
 
 
 def _effective(transfer: dict[str, Any]) -> date | None:

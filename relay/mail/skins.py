@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ def inlined(source: str) -> str:
     return re.sub(r"<!--mark(\d+)-->|mark-(\d+)-mark", lambda m: hidden[int(m.group(1) or m.group(2))], page)
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One message in words. `topic` is what its subject has in common with the others of its thread."""
+
+    subject: str
+    topic: str
+    text: str
+    html: str
+
+
 class Skins:
     """The message files of one folder, each compiled once a language. `colours` replace `$name` in the skin."""
 
@@ -115,14 +126,15 @@ class Skins:
         self._text_skin = self._text.get_template("_skin/text.txt")
         self._html_skin = self._html.get_template("_skin/html.html")
 
-    def render(self, name: str, values: dict[str, Any]) -> tuple[str, str, str]:
+    def render(self, name: str, values: dict[str, Any]) -> Rendered:
         """Subject, text and HTML of the message file `name`; MessageError when one cannot be made."""
         try:
             text = self._text.get_template(name)
-            subject = _subject(text.render(values, skin=self._subject_skin), values["reference"])
+            subject, topic = _subject(text.render(values, skin=self._subject_skin), values["reference"])
             page = self._html.get_template(name).render(values, skin=self._html_skin, subject=subject)
-            return (
+            return Rendered(
                 subject,
+                topic,
                 _tidy(text.render(values, skin=self._text_skin)),
                 _EMPTY_LINES.sub("\n", page).lstrip(),
             )
@@ -130,13 +142,21 @@ class Skins:
             raise MessageError(f"the message {name} cannot be rendered: {problem}") from problem
 
 
-SUBJECT_LENGTH = 150
+TOPIC_LENGTH = 110
+EVENT_LENGTH = 38
 
 
-def _subject(text: str, reference: str) -> str:
-    """One line; names give way before the transfer's reference does."""
-    tail = f" [{reference}]" if reference else ""
-    return clean(text, SUBJECT_LENGTH - len(tail)) + tail
+def _subject(text: str, reference: str) -> tuple[str, str]:
+    """`[event] topic`, and the topic alone.
+
+    Gmail keeps a thread together only under one subject, and like RFC 5256 (2.1) leaves out what stands in
+    square brackets before it: so the event is there, and the topic is cut, where names are long, at a length
+    that does not depend on the event. Names give way before the transfer's reference does.
+    """
+    event, _, topic = text.strip().partition("\n")
+    tail = f" ({reference})" if reference else ""
+    topic = clean(topic, TOPIC_LENGTH - len(tail)) + tail
+    return f"[{clean(event, EVENT_LENGTH)}] {topic}", topic
 
 
 _EMPTY_LINES = re.compile(r"\n\s*\n+")

@@ -204,9 +204,9 @@ async def test_a_partner_is_told_before_at_and_after_disabling_once_each(world: 
     log = [r for r in await member.caller.all("/v1/partners/contoso/activity") if r["endpoint"]]
     assert [r["type"] for r in log] == ["endpoint.recovered", "endpoint.disabled", "endpoint.warned"]
     assert subjects(world, member) == [
-        "Deliveries to 127.0.0.1 are failing",
-        "The endpoint at 127.0.0.1 has been disabled",
-        "The endpoint at 127.0.0.1 works again",
+        "[Failing] Deliveries to 127.0.0.1",
+        "[Endpoint disabled] Deliveries to 127.0.0.1",
+        "[Working again] Deliveries to 127.0.0.1",
     ]
 
 
@@ -223,7 +223,7 @@ async def test_who_was_warned_is_told_when_it_works_again(world: Inside) -> None
     await world.api.post(step("tr-50", "created", 1))
     await world.sweep()
     assert subjects(world, member) == [
-        "Deliveries to 127.0.0.1 are failing", "The endpoint at 127.0.0.1 works again",
+        "[Failing] Deliveries to 127.0.0.1", "[Working again] Deliveries to 127.0.0.1",
     ]  # fmt: skip
     assert (await member.caller.ask("GET", member.at))["failing_since"] is None
 

@@ -279,7 +279,7 @@ SAYS: list[tuple[str, list[str], list[str]]] = [
         ["HTTP 502", "will be disabled", "25 November 2026", "2xx"],
         ["HTTP 502", "無効", "11月25日", "2xx"],
     ),
-    ("endpoint-disabled", ["has been disabled", "enable it again"], ["無効になりました", "再び有効"]),
+    ("endpoint-disabled", ["was disabled on", "enable it again"], ["無効になりました", "再び有効"]),
     (
         "endpoint-recovered",
         ["accepting deliveries again", "You don't need to do anything"],

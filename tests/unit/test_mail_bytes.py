@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from datetime import UTC, datetime
+from base64 import b64decode
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -63,13 +65,17 @@ def test_the_headers() -> None:
         'From: "Transfer Relay" <transfers@relay.example>',
         "To: =?utf-8?b?5qOuIOiRtQ==?=",
         " <source@reader.example>",
-        "Subject: =?utf-8?b?RmFicmlrYW0gRGlzdHJpYnV0aW9uIEx0ZC4gYXNrcyB5b3UgZm9y?=",
-        " =?utf-8?b?IGEgdHJhbnNmZXIgb2Yg5qCq5byP5Lya56S+44Os44Os44Kv44Op44Km44OJ?=",
-        " =?utf-8?b?J3Mgc3Vic2NyaXB0aW9ucyBbNDNGQjFEM0Fd?=",
+        "Subject: =?utf-8?b?W05ldyByZXF1ZXN0XSDmoKrlvI/kvJrnpL7jg6zjg6zjgq/jg6k=?=",
+        " =?utf-8?b?44Km44OJOiB0cmFuc2ZlciBvZiBzdWJzY3JpcHRpb25zIHRvIEZhYnJpa2Ft?=",
+        " =?utf-8?b?IERpc3RyaWJ1dGlvbiBMdGQuICg0M0ZCMUQzQSk=?=",
         "Date: Sat, 21 Nov 2026 05:05:00 +0000",
         "Message-ID: <dlv_01jd8m2k@relay.example>",
         "In-Reply-To: <transfer-#@relay.example>",
         "References: <transfer-#@relay.example>",
+        "Thread-Topic: =?utf-8?b?5qCq5byP5Lya56S+44Os44Os44Kv44Op44Km44OJOiB0cmFu?=",
+        " =?utf-8?b?c2ZlciBvZiBzdWJzY3JpcHRpb25zIHRvIEZhYnJpa2FtIERpc3RyaWJ1dGlv?=",
+        " =?utf-8?b?biBMdGQuICg0M0ZCMUQzQSk=?=",
+        "Thread-Index: Ad14isECBNNaYLzBMR0t7DNm+Nl/FA==",
         "Auto-Submitted: auto-generated",
         "X-Auto-Response-Suppress: All",
         "Content-Language: en",
@@ -87,6 +93,56 @@ def test_a_reader_s_mails_of_one_transfer_are_one_thread() -> None:
     assert len(roots) == 1
     other = parsed(compose(SAMPLES["subscription-created-source"], "en", transfer_key="another"))
     assert other["References"] not in roots
+
+
+EVENT = re.compile(r"\[([^][]+)\] (.+)")
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_subject_tells_the_event_and_keeps_the_thread_together(locale: str) -> None:
+    """Gmail leaves out what stands in brackets before a subject and wants the rest to be the same."""
+    topics: dict[str, set[str]] = defaultdict(set)
+    events: dict[str, list[str]] = defaultdict(list)
+    for sample in SAMPLES.values():
+        message = compose(sample, locale)
+        found = EVENT.fullmatch(message.subject)
+        assert found and "…" not in message.subject, message.subject
+        thread = f"{sample.kind} {sample.recipient.audience}"
+        topics[thread].add(found[2])
+        events[f"{thread} {sample.type}"].append(found[1])
+        assert parsed(message)["Thread-Topic"] == found[2]
+    assert {len(found) for found in topics.values()} == {1}
+    for thread in topics:
+        kinds = [set(said) for key, said in events.items() if key.startswith(thread + " ")]
+        assert len(set.union(*kinds)) >= len(kinds), "two events of one thread are called the same"
+
+
+@pytest.mark.parametrize("name", ["譲" * 300, "A" * 300])
+def test_a_long_name_is_cut_alike_whatever_the_event(name: str) -> None:
+    topics = set()
+    for event in ("subscription-expiring-source", "subscription-completed-source", "subscription-partially-completed-source"):
+        subject = compose(changed(event, customer={"id": "c", "name": name}), "de").subject
+        assert subject.endswith(" (43FB1D3A)")
+        topics.add(subject.partition("] ")[2])
+    assert len(topics) == 1
+
+
+def test_outlook_s_thread_index_is_one_a_thread() -> None:
+    indices = {
+        parsed(compose(SAMPLES[name], locale, transfer_key=key))["Thread-Index"]
+        for name, locale, key in (
+            ("subscription-created-source", "en", "a"),
+            ("subscription-completed-source", "ja", "a"),
+            ("subscription-created-source", "en", "b"),
+            ("subscription-created-customer", "en", "a"),
+        )
+    }
+    assert len(indices) == 3
+    for index in indices:
+        data = b64decode(index)
+        ticks = int.from_bytes(data[:6] + b"\0\0", "big")
+        began = datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=ticks // 10)
+        assert len(data) == 22 and abs(began - datetime(2026, 11, 20, 1, 2, 3, tzinfo=UTC)) < timedelta(seconds=1)
 
 
 def test_a_long_delivery_id_is_never_an_encoded_word() -> None:
