@@ -140,6 +140,26 @@ class CancelReason(StrEnum):
     TRANSFER_ENDED = "transfer_ended"  # what it asks for can no longer be done
 
 
+class SuppressionReason(StrEnum):
+    """Why nothing is mailed to an address any more."""
+
+    HARD_BOUNCE = "hard_bounce"  # the mailbox does not exist, or takes no mail for good
+    SOFT_BOUNCES = "soft_bounces"  # too many messages in a row could not be delivered
+    COMPLAINT = "complaint"  # the reader called it spam
+    MANUAL = "manual"  # a person put it on the list
+
+
+class SuppressionSource(StrEnum):
+    """From whom the relay knows it."""
+
+    SMTP = "smtp"  # the mail server refused the address while it was sent to
+    REPORT = "report"  # a delivery status notification or a complaint that came by e-mail
+    SES = "ses"  # Amazon SES, by SNS
+    POSTMARK = "postmark"  # Postmark's webhook
+    SENDGRID = "sendgrid"  # SendGrid's event webhook
+    OPERATOR = "operator"  # by the API or at a terminal
+
+
 class ProductType(StrEnum):
     """What a subscription transfer may be limited to; none named means all."""
 

@@ -31,6 +31,7 @@ from relay.model import (
     Skip,
     SkipReason,
 )
+from relay.readers import Reader
 
 PARTNERS = (Audience.SOURCE, Audience.TARGET, Audience.RESELLER)
 """The audiences that are organisations and may be registered with the relay."""
@@ -353,9 +354,14 @@ def _delivery(step: Step, to: Recipient) -> Delivery:
     )
 
 
-def still_wanted(delivery: Delivery, registered: Registered) -> CancelReason | None:
-    """Why a planned delivery is not sent after all, asked before each attempt; None when it is."""
+def still_wanted(
+    delivery: Delivery, registered: Registered, reader: Reader | None = None
+) -> CancelReason | None:
+    """Why a planned delivery is not sent after all, asked before each attempt; None when it is. `reader` is how
+    things stand with a mailbox."""
     to = delivery.recipient
+    if reader is not None and reader.suppressed is not None:
+        return CancelReason.SUPPRESSED
     if to.audience is Audience.CUSTOMER or to.is_root:
         return None
     if registered.partner is None:

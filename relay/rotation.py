@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.address_book import CONTEXT as READERS
 from relay.chain_key import CONTEXT
 from relay.errors import VaultError
 from relay.model import Endpoint, Producer, Secret
 from relay.store.chain import Chains
-from relay.store.client import Client
+from relay.store.client import Client, GroupCommit, Script
+from relay.store.readers import Readers
 from relay.store.registry import Registry
 from relay.store.sealed import Sealed, SealedValues
 from relay.vault import Vault
@@ -43,6 +45,7 @@ class Rotation:
         self._registry = Registry(client)
         self._values = SealedValues(client)
         self._chains = Chains(client)
+        self._readers = Readers(client, GroupCommit(client, Script.read("fields")))
         self._vault = vault
 
     async def rotate(self) -> Walk:
@@ -70,7 +73,10 @@ class Rotation:
         sealed = await self._chains.sealed_key()
         if sealed is not None and self._look(seen, "signing key", [(sealed, CONTEXT)]) and change:
             await self._chains.replace_key(sealed, self._again(sealed, CONTEXT))
-        for values in (self._values.links(), self._values.messages()):
+        sealed = await self._readers.sealed_key()
+        if sealed is not None and self._look(seen, "address key", [(sealed, READERS)]) and change:
+            await self._readers.replace_key(sealed, self._again(sealed, READERS))
+        for values in (self._values.links(), self._values.messages(), self._values.addresses()):
             async for found in values:
                 await self._look_at(seen, found, change=change)
         if change:

@@ -15,6 +15,7 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from relay import __version__
+from relay.address_book import AddressBook
 from relay.clock import Clock
 from relay.config import Config
 from relay.data import templates_dir
@@ -47,6 +48,7 @@ class Services:
     sender: WebhookSender
     mailer: Mailer | None
     composer: Composer
+    book: AddressBook
     clock: Callable[[], int]
     log: FilteringBoundLogger
     nudge_fan_out: Callable[[], None] = _nobody
@@ -132,10 +134,11 @@ async def open_services(
         fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
         stack.push_async_callback(fan_out.close)
         stack.push_async_callback(deliver.close)
+        store, vault = Store.over(client), Vault(config.secrets.key_bytes)
         yield Services(
             config=config,
-            store=Store.over(client),
-            vault=Vault(config.secrets.key_bytes),
+            store=store,
+            vault=vault,
             sender=WebhookSender(
                 session,
                 policy=policy,
@@ -144,6 +147,7 @@ async def open_services(
             ),
             mailer=mailer,
             composer=Composer(config.mail, templates_dir()),
+            book=AddressBook(store.readers, vault),
             clock=clock,
             log=log,
             nudge_fan_out=fan_out,

@@ -83,6 +83,19 @@ class Answer:
     table: bool = False
 
 
+def one_of(values: type[StrEnum]) -> dict[str, object]:
+    """The JSON Schema of a closed list."""
+    return {"type": "string", "enum": [value.value for value in values]}
+
+
+PAGE = (
+    Param("after", {"type": "string"}, "The `next` of the page before."),
+    Param("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
+)
+"""The parameters of every list."""
+GONE = Answer(204, "Done.")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation. `handler` is None where another module adds the route to the router. `refuses`: with

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 
 from aiohttp import web
 
@@ -39,9 +38,10 @@ from relay.api import (
 )
 from relay.api.browsers import add_host_check
 from relay.api.limiting import add_limits
+from relay.api.mail_routes import MAIL
 from relay.api.ownership import CHECKS, limit_of
 from relay.api.problems import problems
-from relay.api.route import Access, Answer, Param, Route, guarded
+from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, guarded, one_of
 from relay.auth import AUTH, Authenticator
 from relay.model import Audience, Channel, DeliveryStatus, EventType, Kind, Status
 from relay.services import SERVICES
@@ -51,17 +51,8 @@ _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 
 
-def _one_of(values: type[StrEnum]) -> dict[str, object]:
-    return {"type": "string", "enum": [value.value for value in values]}
-
-
-_PAGE = (
-    Param("after", _TEXT, "The `next` of the page before."),
-    Param("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
-)
-_STATUS = Param("status", _one_of(DeliveryStatus), "Only deliveries in this status.")
-_CHANNEL = Param("channel", _one_of(Channel), "Only deliveries by this channel.")
-_GONE = Answer(204, "Done.")
+_STATUS = Param("status", one_of(DeliveryStatus), "Only deliveries in this status.")
+_CHANNEL = Param("channel", one_of(Channel), "Only deliveries by this channel.")
 _O, _P, _M = Access.OPERATOR, Access.PARTNER, Access.MEMBER
 
 _PRODUCER = "/v1/producers/{producer}"
@@ -77,39 +68,39 @@ ROUTES: tuple[Route, ...] = (
           body=producers.ProducerBody),
     Route("GET", "/v1/producers", "listProducers", "Producers", _O,
           "List producers", producers.list_,
-          (Answer(200, "A page of producers.", shapes.ProducerShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of producers.", shapes.ProducerShape, many=True),), query=PAGE),
     Route("DELETE", "/v1/producers/{producer}", "revokeProducer", "Producers", _O,
-          "Revoke a producer with its tokens and secrets", producers.revoke, (_GONE,)),
+          "Revoke a producer with its tokens and secrets", producers.revoke, (GONE,)),
     Route("POST", _PRODUCER + "/tokens", "createProducerToken", "Producers", _O,
           "Make one more token for a producer", tokens.create_for_producer,
           (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.ProducerTokenBody),
     Route("GET", _PRODUCER + "/tokens", "listProducerTokens", "Producers", _O,
           "List a producer's tokens, without their texts", tokens.list_of_producer,
-          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=PAGE),
     Route("DELETE", _PRODUCER + "/tokens/{token}", "revokeProducerToken", "Producers", _O,
-          "Revoke one of a producer's tokens", tokens.revoke_of_producer, (_GONE,)),
+          "Revoke one of a producer's tokens", tokens.revoke_of_producer, (GONE,)),
     Route("POST", _PRODUCER + "/secrets", "createProducerSecret", "Producers", _O,
           "Make one more signing secret for a producer", producer_secrets.create,
           (Answer(201, "The secret, shown this once.", shapes.NewProducerSecretShape),),
           body=producer_secrets.SecretBody, refuses=(409,)),
     Route("GET", _PRODUCER + "/secrets", "listProducerSecrets", "Producers", _O,
           "List a producer's signing secrets, without their texts", producer_secrets.list_,
-          (Answer(200, "A page of secrets.", shapes.ProducerSecretShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of secrets.", shapes.ProducerSecretShape, many=True),), query=PAGE),
     Route("DELETE", _PRODUCER + "/secrets/{secret}", "removeProducerSecret", "Producers", _O,
-          "Remove one of a producer's signing secrets", producer_secrets.remove, (_GONE,)),
+          "Remove one of a producer's signing secrets", producer_secrets.remove, (GONE,)),
 
     Route("POST", "/v1/tokens", "createOperatorToken", "Operation", _O,
           "Make one more token for the operator, or one that is good for less", tokens.create_for_operator,
           (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.OperatorTokenBody),
     Route("GET", "/v1/tokens", "listOperatorTokens", "Operation", _O,
           "List the operator's tokens, without their texts", tokens.list_of_operator,
-          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=PAGE),
     Route("DELETE", "/v1/tokens/{token}", "revokeOperatorToken", "Operation", _O,
-          "Revoke one of the operator's tokens", tokens.revoke_of_operator, (_GONE,)),
+          "Revoke one of the operator's tokens", tokens.revoke_of_operator, (GONE,)),
 
     Route("GET", "/v1/partners", "listPartners", "Partners", _O,
           "List partners", partners.list_,
-          (Answer(200, "A page of partners.", shapes.PartnerShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of partners.", shapes.PartnerShape, many=True),), query=PAGE),
     Route("PUT", _PARTNER, "putPartner", "Partners", _O,
           "Register a partner, or replace what is registered", partners.put,
           (Answer(200, "Replaced.", shapes.PartnerShape), Answer(201, "Registered.", shapes.PartnerShape)),
@@ -117,7 +108,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _PARTNER, "getPartner", "Partners", _P,
           "Show a partner", partners.get, (Answer(200, "The partner.", shapes.PartnerShape),)),
     Route("DELETE", _PARTNER, "removePartner", "Partners", _O,
-          "Remove a partner with its endpoints and tokens", partners.remove, (_GONE,)),
+          "Remove a partner with its endpoints and tokens", partners.remove, (GONE,)),
     Route("PUT", _PARTNER + "/admin-agents", "putAdminAgents", "Partners", _P,
           "Replace the list of people who are told by e-mail", partners.put_agents,
           (Answer(200, "The partner.", shapes.PartnerShape),), body=partners.AgentsBody),
@@ -126,9 +117,9 @@ ROUTES: tuple[Route, ...] = (
           (Answer(201, "The token, shown this once.", shapes.NewTokenShape),), body=tokens.TokenBody),
     Route("GET", _PARTNER + "/tokens", "listTokens", "Partners", _O,
           "List a partner's tokens, without their texts", tokens.list_,
-          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of tokens.", shapes.TokenShape, many=True),), query=PAGE),
     Route("DELETE", _PARTNER + "/tokens/{token}", "revokeToken", "Partners", _O,
-          "Revoke a partner's token", tokens.revoke, (_GONE,)),
+          "Revoke a partner's token", tokens.revoke, (GONE,)),
     Route("POST", _PARTNER + "/portal-links", "createPortalLink", "Partners", _O,
           "Make a link that signs one person in to the portal, once", portal.create_link,
           (Answer(201, "The link.", shapes.PortalLinkShape),), body=portal.LinkBody),
@@ -142,14 +133,14 @@ ROUTES: tuple[Route, ...] = (
                 "then the endpoint is asked for its consent (CloudEvents, `OPTIONS`), or nothing is stored."),
     Route("GET", _PARTNER + "/endpoints", "listEndpoints", "Endpoints", _P,
           "List endpoints", endpoints.list_,
-          (Answer(200, "A page of endpoints.", shapes.EndpointShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of endpoints.", shapes.EndpointShape, many=True),), query=PAGE),
     Route("GET", _ENDPOINT, "getEndpoint", "Endpoints", _P,
           "Show an endpoint", endpoints.get, (Answer(200, "The endpoint.", shapes.EndpointShape),)),
     Route("PATCH", _ENDPOINT, "changeEndpoint", "Endpoints", _P,
           "Change what is named", endpoints.change,
           (Answer(200, "The endpoint.", shapes.EndpointShape),), body=endpoints.EndpointChange),
     Route("DELETE", _ENDPOINT, "deleteEndpoint", "Endpoints", _P,
-          "Remove an endpoint; what is owed to it is canceled", endpoints.delete, (_GONE,)),
+          "Remove an endpoint; what is owed to it is canceled", endpoints.delete, (GONE,)),
     Route("GET", _ENDPOINT + "/secret", "getSecret", "Endpoints", _P,
           "Show the signing secret", endpoint_secrets.get,
           (Answer(200, "The secret.", shapes.SecretShape),), reveals=True),
@@ -182,12 +173,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _ENDPOINT + "/deliveries", "listEndpointDeliveries", "Deliveries", _P,
           "List an endpoint's deliveries", deliveries.of_endpoint,
           (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
-          query=(_STATUS, Param("type", _one_of(EventType), "Only of this type."), *_PAGE)),
+          query=(_STATUS, Param("type", one_of(EventType), "Only of this type."), *PAGE)),
 
     Route("GET", "/v1/deliveries", "listDeliveries", "Deliveries", _O,
           "List deliveries of the whole installation", deliveries.everywhere,
           (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
-          query=(_STATUS, _CHANNEL, *_PAGE)),
+          query=(_STATUS, _CHANNEL, *PAGE)),
     Route("GET", "/v1/deliveries/{delivery}", "getDelivery", "Deliveries", _M,
           "Show a delivery with every attempt", deliveries.get,
           (Answer(200, "The delivery.", shapes.DeliveryDetailShape),)),
@@ -198,21 +189,21 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/transfers", "listTransfers", "Transfers", _M,
           "List transfers", transfers.list_,
           (Answer(200, "A page of transfers.", transfer_shapes.TransferShape, many=True),),
-          query=(Param("role", _one_of(Audience), "Only those in which the caller has this role."),
-                 Param("status", _one_of(Status), "Only those in this status."),
-                 Param("kind", _one_of(Kind), "Only of this kind."),
-                 Param("customer", _TEXT, "Only this customer's, by id."), *_PAGE)),
+          query=(Param("role", one_of(Audience), "Only those in which the caller has this role."),
+                 Param("status", one_of(Status), "Only those in this status."),
+                 Param("kind", one_of(Kind), "Only of this kind."),
+                 Param("customer", _TEXT, "Only this customer's, by id."), *PAGE)),
     Route("GET", "/v1/transfers/{transfer}", "getTransfer", "Transfers", _M,
           "Show a transfer with its timeline", transfers.get,
           (Answer(200, "The transfer.", transfer_shapes.TransferDetailShape),)),
     Route("GET", "/v1/transfers/{transfer}/deliveries", "listTransferDeliveries", "Transfers", _M,
           "List a transfer's deliveries", transfers.deliveries,
           (Answer(200, "A page of deliveries.", shapes.DeliveryShape, many=True),),
-          query=(_CHANNEL, *_PAGE)),
+          query=(_CHANNEL, *PAGE)),
 
     Route("GET", _PARTNER + "/events", "pollEvents", "Events", _P,
           "Poll the bodies that the webhooks carry, oldest first", feed.list_,
-          (Answer(200, "What came after the cursor.", transfer_shapes.FeedItemShape, many=True),), query=_PAGE),
+          (Answer(200, "What came after the cursor.", transfer_shapes.FeedItemShape, many=True),), query=PAGE),
     Route("GET", _PARTNER + "/activity", "listActivity", "Events", _P,
           "List a partner's activity log", activity.list_,
           (Answer(200, "A page; with `Accept: text/csv` a table.", transfer_shapes.ActivityShape, many=True,
@@ -222,10 +213,10 @@ ROUTES: tuple[Route, ...] = (
                  Param("customer", _TEXT, "Only this customer's, by id."),
                  Param("since", _TIME, "From this time."), Param("until", _TIME, "Before this time."),
                  Param("format", {"type": "string", "enum": ["json", "csv"]}, "Instead of `Accept`."),
-                 *_PAGE)),
+                 *PAGE)),
     Route("GET", _PARTNER + "/activity/heads", "listActivityHeads", "Events", _P,
           "List the signed heads of the chain over a partner's activity log", heads.list_,
-          (Answer(200, "A page of heads, the first first.", heads.HeadShape, many=True),), query=_PAGE),
+          (Answer(200, "A page of heads, the first first.", heads.HeadShape, many=True),), query=PAGE),
     Route("GET", "/v1/event-types", "listEventTypes", "Events", _M,
           "List the types of event, each with its JSON Schema and an example", event_types.list_,
           (Answer(200, "The types.", shapes.EventTypeShape, many=True),)),
@@ -250,6 +241,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", "getMetrics", "Operation", _O,
           "Prometheus metrics of the whole installation", health.metrics,
           (Answer(200, "Prometheus text.", media="text/plain"),)),
+    *MAIL,
 )  # fmt: skip
 """What needs a bearer token."""
 

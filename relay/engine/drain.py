@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from relay.address_book import AddressBook
 from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
 from relay.model import Attempt, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
+from relay.readers import Reader
 from relay.record import Recorder
 from relay.retry import Again, Schedule, Settled, decide
 from relay.store import Store
@@ -48,6 +50,7 @@ class Tools:
     window: int
     lease_ms: int
     breaker: BreakerRules | None = None
+    book: AddressBook | None = None
 
 
 class Drain:
@@ -142,15 +145,22 @@ class Drain:
         asked = self._tools.store.transfers.asked_bodies(
             [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
         )
+        mailbox: asyncio.Future[list[list[bytes | None]]] | None = None
         try:
+            if self._tools.book is not None:
+                # A pass is of one recipient: all its deliveries are for one mailbox.
+                mailbox = await self._tools.book.asked([taken[0].delivery.recipient.email or ""])
             registered = await self._tools.registrations.fresh(p for p in partners if p is not None)
             bodies = await asked
+            reader = None if mailbox is None else AddressBook.read((await mailbox)[0])
         finally:
             asked.cancel()
+            if mailbox is not None:
+                mailbox.cancel()
         loop = asyncio.get_running_loop()
         for one, (body, link) in zip(taken, bodies, strict=True):
             known = registered.get(one.delivery.recipient.partner or "", Registered(None, {}))
-            if not self._may_go(one, known):
+            if not self._may_go(one, known, reader):
                 continue
             if body is None:
                 attempt = unsendable(one.attempts + 1, self._tools.clock(), "Its body is no longer kept.")
@@ -165,9 +175,9 @@ class Drain:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _may_go(self, one: Taken, registered: Registered) -> bool:
+    def _may_go(self, one: Taken, registered: Registered, reader: Reader | None) -> bool:
         """Whether it is still to be sent; if not, what happens to it instead is noted."""
-        reason = still_wanted(one.delivery, registered)
+        reason = still_wanted(one.delivery, registered, reader)
         if reason is not None:
             self._results.append(Result(one.delivery.id, Mark.CANCELED, reason=reason.value))
             self._tools.recorder.settled(one.delivery, "canceled", reason=reason.value)

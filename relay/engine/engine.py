@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from relay.address_book import AddressBook
 from relay.breaker import BreakerRules
 from relay.engine.accountant import Accountant
 from relay.engine.chainer import Chainer
@@ -79,7 +80,13 @@ class Engine:
         )
 
         def dispatcher(
-            hint: Hint, sender: Sender, in_flight: int, window: int, breaker: BreakerRules | None = None
+            hint: Hint,
+            sender: Sender,
+            in_flight: int,
+            window: int,
+            *,
+            breaker: BreakerRules | None = None,
+            book: AddressBook | None = None,
         ) -> Dispatcher:
             tools = Tools(
                 store=store,
@@ -93,6 +100,7 @@ class Engine:
                 window=window,
                 lease_ms=_ms(config.worker.lease_seconds),
                 breaker=breaker,
+                book=book,
             )
             return Dispatcher(hint, tools, services.clock, services.log)
 
@@ -102,7 +110,7 @@ class Engine:
                 WebhookChannel(services.sender, services.vault),
                 worker.in_flight,
                 worker.endpoint_window,
-                breaker,
+                breaker=breaker,
             )
         }
         if services.mailer is not None:
@@ -111,6 +119,7 @@ class Engine:
                 EmailChannel(services.mailer, services.composer, services.vault),
                 worker.mail_in_flight,
                 worker.mailbox_window,
+                book=services.book,
             )
 
     async def fan_out(self) -> None:

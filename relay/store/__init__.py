@@ -17,6 +17,7 @@ from relay.store.deadlines import Deadlines
 from relay.store.hints import Hints
 from relay.store.ledger import Ledger
 from relay.store.queues import Queues
+from relay.store.readers import Readers
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.replays import Replays
@@ -46,6 +47,7 @@ class Store:
     replays: Replays
     chains: Chains
     registry: Registry
+    readers: Readers
     sources: Sources
 
     @classmethod
@@ -65,6 +67,7 @@ class Store:
             replays=Replays(client, hints),
             chains=Chains(client),
             registry=Registry(client),
+            readers=Readers(client, transfers.fields),
             sources=Sources(client),
         )
 

@@ -1,7 +1,8 @@
 """Where, besides the registrations, is something sealed, and how is it replaced where it is?
 
-The acceptance link of a transfer (`{t:<transfer>}`, field `link`) and the message of a delivery that waits to
-be tried again (`{r:<recipient>}:d:<delivery>`, field `x`). Found by a walk over all keys: no index would name
+The acceptance link of a transfer (`{t:<transfer>}`, field `link`), the message of a delivery that waits to
+be tried again (`{r:<recipient>}:d:<delivery>`, field `x`), and the addresses of which something is kept
+(`{a:<reader key>}`, field `x`). Found by a walk over all keys: no index would name
 those that were written a moment ago.
 """
 
@@ -53,6 +54,17 @@ class SealedValues:
             yield [
                 Sealed("message", f"delivery:{rest[2:]}:message", sealed, tag, rest, "x")
                 for (tag, rest), sealed in zip(places, found, strict=True)
+                if sealed is not None
+            ]
+
+    async def addresses(self) -> AsyncIterator[list[Sealed]]:
+        """The addresses of which something is kept, a few hundred at a time."""
+        async for keys in self._scan("a:*", ""):
+            tags = [_tag(key) for key in keys]
+            found = await self._read([(tag, "", "x") for tag in tags])
+            yield [
+                Sealed("address", f"reader:{tag[2:]}", sealed, tag, "", "x")
+                for tag, sealed in zip(tags, found, strict=True)
                 if sealed is not None
             ]
 

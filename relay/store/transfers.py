@@ -82,7 +82,7 @@ class Transfers:
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields_of = Script.read("fields")
-        self._fields = GroupCommit(client, self._fields_of, lanes=2)
+        self.fields = self._fields = GroupCommit(client, self._fields_of, lanes=2)
         self._whole = Script.read("whole")
         self._inbox = Script.read("inbox")
         self._plan = Script.read("plan")

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from relay.address_book import AddressBook
 from relay.app import create_app
 from relay.config import load
 from relay.dialer import open_session
@@ -66,13 +67,15 @@ async def services(client: Client) -> AsyncIterator[Services]:
         },
     )
     none: Any = None
+    store, vault = Store.over(client), Vault([generate_key()])
     yield Services(
         config=config,
-        store=Store.over(client),
-        vault=Vault([generate_key()]),
+        store=store,
+        vault=vault,
         sender=WebhookSender(session, policy=policy, timeout_s=5.0, user_agent="transfer-relay/test"),
         mailer=none,
         composer=none,
+        book=AddressBook(store.readers, vault),
         clock=lambda: time.time_ns() // 1_000_000,
         log=structlog.get_logger(),
     )

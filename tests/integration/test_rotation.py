@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from relay.address_book import AddressBook
 from relay.auth import new_token
+from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Endpoint, Partner, Producer, Secret, TokenHolder
+from relay.readers import Suppression, suppressed
 from relay.rotation import Rotation
+from relay.store import Store
 from relay.store.client import Client
 from relay.store.registry import Registry
 from relay.vault import Vault, generate_key
 
 OLD, NEW = generate_key(), generate_key()
+GONE = Suppression(reason=SuppressionReason.HARD_BOUNCE, source=SuppressionSource.SMTP, at_ms=1)
 
 
 def sealed(context: str) -> Secret:
@@ -53,3 +58,15 @@ async def test_what_no_key_opens_is_named_and_the_rest_goes_on(client: Client, r
         await registry.create_producer(Producer(id=f"pr_{number}", name="P", secrets=(secret,), created_at_ms=1), token)
     walk = await Rotation(client, Vault([NEW, OLD])).rotate()
     assert (dict(walk.again), walk.lost, walk.current["producer"]) == ({"producer": 1}, ["producer:pr_2:secret"], 2)
+
+
+async def test_the_addresses_and_the_key_that_names_them_are_sealed_again(client: Client) -> None:
+    store = Store.over(client)
+    book = AddressBook(store.readers, Vault([OLD]))
+    await book.change("aoi@x.example", lambda now: suppressed(now, GONE))
+    walk = await Rotation(client, Vault([NEW, OLD])).rotate()
+    assert (dict(walk.again), walk.lost) == ({"address key": 1, "address": 1}, [])
+    # The old key is gone: the address is found under the name it had, and shown.
+    book = AddressBook(store.readers, Vault([NEW]))
+    assert (await book.get("AOI@x.example")).suppressed == GONE
+    assert [one.email for one in (await book.suppressed(None, 5)).data] == ["aoi@x.example"]

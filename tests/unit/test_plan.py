@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from relay.closed import SuppressionReason, SuppressionSource
 from relay.config import NotifyRow, load
 from relay.model import (
     AdminAgent,
@@ -22,6 +23,7 @@ from relay.model import (
     SkipReason,
 )
 from relay.plan import Plan, Registered, Step, delivery_id, mailbox_id, plan, still_wanted, unwanted
+from relay.readers import Reader, Suppression
 from tests.events import event, least, whole
 
 NOTIFY = load(None, {}).notify
@@ -378,6 +380,15 @@ def test_what_is_no_longer_wanted_is_canceled_with_a_reason(
     delivery: Any, registered: Registered, reason: CancelReason | None
 ) -> None:
     assert still_wanted(delivery, registered) is reason
+
+
+def test_a_suppressed_mailbox_is_sent_nothing_whoever_it_is() -> None:
+    bounced = Reader(
+        suppressed=Suppression(reason=SuppressionReason.HARD_BOUNCE, source=SuppressionSource.SMTP, at_ms=1)
+    )
+    for delivery in (MAIL, _first(Audience.CUSTOMER, Channel.EMAIL), _first(Audience.TARGET, Channel.EMAIL, "sim")):
+        assert still_wanted(delivery, BOTH["contoso"], Reader()) is None
+        assert still_wanted(delivery, BOTH["contoso"], bounced) is CancelReason.SUPPRESSED
 
 
 def test_planning_everything_of_the_fullest_event_works_for_both_kinds() -> None:

@@ -1,0 +1,138 @@
+"""To whom is nothing mailed any more, and who takes somebody off that list?
+
+The operator sees and changes the whole list. A partner sees those of its own admin agents, and takes off who is
+there because mail bounced: it knows its own people, and what bounces again is put on the list again. Who called a
+message spam, and whom the operator put there, the operator takes off.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from relay.api.bodies import Body, read_body
+from relay.api.paging import Query, listed, page_of
+from relay.api.partners import existing as existing_partner
+from relay.api.problems import Fault, invalid, not_found
+from relay.api.route import Call, answer
+from relay.api.shapes import Shape, Time
+from relay.auth import NotAllowed
+from relay.closed import SuppressionReason, SuppressionSource
+from relay.model import Mailbox, Partner
+from relay.readers import Reader, Suppression, lifted, normalised, suppressed
+from relay.times import format_ms
+
+LISTING, OF_PARTNER = "suppressions", "partner-suppressions"
+_MAILBOX: TypeAdapter[str] = TypeAdapter(Mailbox)
+_PARTNER_LIFTS = frozenset({SuppressionReason.HARD_BOUNCE, SuppressionReason.SOFT_BOUNCES})
+
+
+class SuppressionShape(Shape):
+    """An address that nothing is mailed to. `status` is the enhanced status (RFC 3463) it bounced with, `detail`
+    what the other side said, or a person's note; `delivery` the one that bounced, where that is known. `email` is
+    null where no key of the relay's opens it."""
+
+    email: str | None
+    reason: SuppressionReason
+    source: SuppressionSource
+    at: Time
+    status: str | None
+    detail: str | None
+    delivery: str | None
+
+
+class SuppressionBody(Body):
+    """An address to put on the list; `note` says why, for whoever reads it."""
+
+    email: Mailbox
+    note: Annotated[str, StringConstraints(max_length=512)] = Field(default="")
+
+
+def shown(email: str | None, one: Suppression) -> SuppressionShape:
+    """A suppression as the API shows it."""
+    return SuppressionShape(
+        email=email,
+        reason=one.reason,
+        source=one.source,
+        at=format_ms(one.at_ms),
+        status=one.status or None,
+        detail=one.detail or None,
+        delivery=one.delivery,
+    )
+
+
+async def list_(call: Call) -> web.Response:
+    """The whole list, newest first; `reason` limits it, `email` asks for one."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    reason, email = query.choice("reason", SuppressionReason), query.text("email")
+    query.check()
+    book = call.services.book
+    if email is not None:
+        found = (await book.get(email)).suppressed
+        data = [shown(normalised(email), found)] if found is not None and reason in (None, found.reason) else []
+        return answer({"data": data, "next": None})
+    page = await book.suppressed(asked.after, asked.limit, reason)
+    return answer(listed(LISTING, page, [shown(one.email, one.suppression) for one in page.data]))
+
+
+async def add(call: Call) -> web.Response:
+    """Put an address on the list: 201, or 200 with what is there already."""
+    body = await read_body(call.request, SuppressionBody)
+    new = Suppression(
+        reason=SuppressionReason.MANUAL, source=SuppressionSource.OPERATOR, at_ms=call.now_ms, detail=body.note
+    )
+    before, after = await call.services.book.change(body.email, lambda now: suppressed(now, new))
+    assert after.suppressed is not None
+    return answer(shown(normalised(body.email), after.suppressed), 201 if before.suppressed is None else 200)
+
+
+async def remove(call: Call) -> web.Response:
+    """Take an address off the list."""
+    before, _ = await call.services.book.change(_address(call), lifted)
+    if before.suppressed is None:
+        raise not_found("suppression")
+    return web.Response(status=204)
+
+
+async def of_partner(call: Call) -> web.Response:
+    """Which of a partner's admin agents are on the list."""
+    query = Query(call.request)
+    asked = query.page(OF_PARTNER)
+    query.check()
+    found = [(email, one.suppressed) for email, one in await of_agents(call, await existing_partner(call))]
+    held = [(email, one) for email, one in found if one is not None]
+    page = page_of(held, lambda pair: f"{pair[1].at_ms:013}:{pair[0]}", asked)
+    return answer(listed(OF_PARTNER, page, [shown(email, one) for email, one in page.data]))
+
+
+async def remove_of_partner(call: Call) -> web.Response:
+    """Take one of a partner's admin agents off the list."""
+    partner, email = await existing_partner(call), normalised(_address(call))
+    if email not in {normalised(agent.email) for agent in partner.admin_agents}:
+        raise not_found("suppression")
+
+    def change(now: Reader) -> Reader:
+        if now.suppressed is not None and not (call.caller.is_operator or now.suppressed.reason in _PARTNER_LIFTS):
+            raise NotAllowed("only the operator lifts this: it is no bounce")
+        return lifted(now)
+
+    before, _ = await call.services.book.change(email, change)
+    if before.suppressed is None:
+        raise not_found("suppression")
+    return web.Response(status=204)
+
+
+async def of_agents(call: Call, partner: Partner) -> list[tuple[str, Reader]]:
+    """How things stand with each of a partner's admin agents."""
+    emails = [agent.email for agent in partner.admin_agents]
+    return list(zip(emails, await call.services.book.several(emails), strict=True))
+
+
+def _address(call: Call) -> str:
+    try:
+        return _MAILBOX.validate_python(call.part("email"))
+    except ValidationError:
+        raise invalid([Fault("", "give one e-mail address in the path")]) from None
