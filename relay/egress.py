@@ -261,7 +261,7 @@ def _examine(url: str, policy: Policy) -> tuple[URL | None, list[Problem]]:
         # Judged is what would be sent, read back by the parser that sends it: not what was typed.
         parsed = URL(str(_without_trailing_dot(parsed)), encoded=True)
         host, port = parsed.raw_host, parsed.port
-    except ValueError:
+    except (ValueError, IndexError):  # yarl takes a URL such as https://[]@ for one and then trips over it
         return None, [Problem("This is not a URL; give one such as https://hooks.example.com/transfers.")]
     if parsed.scheme not in ("http", "https") or not host:
         return None, [Problem("Give an absolute URL that begins with https:// and has a host.")]

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -317,6 +317,7 @@ _HOSTILE_TEXT = st.text(alphabet=st.sampled_from("ahtps:/@.\\#?%[]0123456789x①
 
 
 @given(st.one_of(st.text(max_size=60), _HOSTILE_TEXT, _HOSTILE_TEXT.map(lambda text: "https://" + text)))
+@example("https://[]@")
 def test_what_passes_is_what_is_sent(text: str) -> None:
     for policy in (OPEN, LOOPBACK):
         if check_url(text, policy):
