@@ -15,7 +15,7 @@ from bench.rig import Relay, Watch, relay, say, sent
 from bench.shapes import webhook_body
 from bench.wire import Sink
 from relay.model import Audience, Channel, Delivery, Recipient
-from relay.plan import delivery_id
+from relay.people import delivery_id
 from relay.store import Store
 from relay.store.client import Client
 from relay.store.hints import Hint

@@ -125,6 +125,7 @@ class SkipReason(StrEnum):
     DERIVED = "derived"  # the relay's own conclusion, which [notify] does not e-mail
     DUPLICATE_ADDRESS = "duplicate_address"  # the same mailbox is already told of this event
     SUPPRESSED = "suppressed"  # the mailbox bounced or asked for no more
+    MUTED = "muted"  # the person chose not to be told of this type
     NO_SUCH_EVENT = "no_such_event"  # this kind of transfer has no such step
     UNPLANNABLE = "unplannable"  # the relay failed to plan the event; its log says why
 
@@ -137,6 +138,7 @@ class CancelReason(StrEnum):
     PARTNER_REMOVED = "partner_removed"  # no longer registered
     TYPE_NOT_SUBSCRIBED = "type_not_subscribed"  # the endpoint does not want this event type
     SUPPRESSED = "suppressed"  # the mailbox bounced or asked for no more
+    MUTED = "muted"  # the person chose meanwhile not to be told of this type
     TRANSFER_ENDED = "transfer_ended"  # what it asks for can no longer be done
 
 
@@ -158,6 +160,14 @@ class SuppressionSource(StrEnum):
     POSTMARK = "postmark"  # Postmark's webhook
     SENDGRID = "sendgrid"  # SendGrid's event webhook
     OPERATOR = "operator"  # by the API or at a terminal
+
+
+class When(StrEnum):
+    """When a person wants to be told of a type of event."""
+
+    AT_ONCE = "at_once"
+    DAILY = "daily"  # with all else of that day, in one mail
+    NEVER = "never"
 
 
 class ProductType(StrEnum):

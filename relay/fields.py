@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -68,6 +69,15 @@ def web_url_or_none(text: str) -> str:
     """Where people reach a server, or nothing."""
     if text and not _WEB_URL.fullmatch(text):
         raise PydanticCustomError("url", "give http://host or https://host, with a port or a path if need be")
+    return text
+
+
+def time_zone(text: str) -> str:
+    """An IANA time zone."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError("zone", "give an IANA time zone, such as Asia/Tokyo") from None
     return text
 
 

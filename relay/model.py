@@ -34,6 +34,7 @@ from relay.closed import (
     SkipReason,
     Status,
     TokenHolder,
+    When,
 )
 from relay.forms import EventId, Identifier, Locale, Mailbox, Text, Timestamp, day, web_link
 from relay.times import to_ns
@@ -360,4 +361,5 @@ __all__ = [
     "EventId", "EventType", "Identifier", "Item", "ItemError", "Kind", "Locale", "Mailbox", "Outcome",
     "Partner", "Party", "Producer", "ProductType", "Recipient", "Record", "Reseller", "Scope", "Secret", "Skip",
     "SkipReason", "Status", "Text", "Timestamp", "Token", "TokenHolder", "Transfer",
+    "When",
 ]  # fmt: skip

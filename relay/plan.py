@@ -8,7 +8,6 @@ plans twice plans the same deliveries.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +18,6 @@ from relay.model import (
     Audience,
     CancelReason,
     Channel,
-    Contact,
     Delivery,
     Endpoint,
     Event,
@@ -30,7 +28,10 @@ from relay.model import (
     Record,
     Skip,
     SkipReason,
+    When,
 )
+from relay.people import delivery_id, is_daily, mailbox_id, people
+from relay.preferences import Preferences, as_chosen, slot_of, when
 from relay.readers import Reader
 
 PARTNERS = (Audience.SOURCE, Audience.TARGET, Audience.RESELLER)
@@ -62,10 +63,12 @@ class Row(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a party has registered: None and nothing where it is unknown."""
+    """What a party has registered: None and nothing where it is unknown. `preferences` are what its people chose,
+    by their casefolded addresses."""
 
     partner: Partner | None
     endpoints: Mapping[str, Endpoint]
+    preferences: Mapping[str, Preferences] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ def _tell(
                 made.feed.append(Told(audience, key))
                 _webhooks(made, step, audience, key, known.endpoints.values())
         case Channel.EMAIL:
-            _emails(made, step, audience, key, partner, default_locale)
+            _emails(made, step, audience, key, partner, default_locale, registered)
 
 
 def _webhooks(
@@ -286,59 +289,43 @@ def _emails(
     key: str | None,
     partner: Partner | None,
     default_locale: str,
+    registered: Mapping[str, Registered],
 ) -> None:
-    transfer = step.event.transfer
-    people: list[tuple[str, str | None, str | None, bool]] = []
-    partner_locale = partner.locale if partner is not None else None
-    if audience is Audience.CUSTOMER:
-        contacts: tuple[Contact, ...] = transfer.customer.contacts if transfer.customer is not None else ()
-        people = [(c.email, c.name, c.locale, False) for c in contacts]
-        nobody = SkipReason.NO_CONTACT
-    else:
-        root = transfer.target if audience is Audience.TARGET and transfer.kind is Kind.SIM else None
-        if root is not None and root.email is not None:
-            people.append((root.email, root.name, root.locale, True))
-        people += [(a.email, a.name, a.locale, False) for a in (partner.admin_agents if partner else ())]
-        nobody = SkipReason.NO_ADMIN_AGENT
-    if not people:
+    event = step.event
+    found = people(event.transfer, audience, partner)
+    if not found:
+        nobody = SkipReason.NO_CONTACT if audience is Audience.CUSTOMER else SkipReason.NO_ADMIN_AGENT
         made.skips.append(Skip(audience=audience, channel=Channel.EMAIL, reason=nobody, partner=key))
     seen: set[str] = set()
-    for email, name, locale, is_root in people:
-        if email.casefold() in seen:
-            made.skips.append(
-                Skip(
-                    audience=audience,
-                    channel=Channel.EMAIL,
-                    reason=SkipReason.DUPLICATE_ADDRESS,
-                    partner=key,
-                    email=email,
-                )
-            )
-            continue
-        seen.add(email.casefold())
+    for one in found:
         to = Recipient(
-            id=mailbox_id(audience, key, email),
+            id=mailbox_id(audience, key, one.email),
             channel=Channel.EMAIL,
             audience=audience,
             partner=key if audience is not Audience.CUSTOMER else None,
-            email=email,
-            name=name,
-            locale=locale or partner_locale or default_locale,
-            is_root=is_root,
-            with_link=is_root and step.has_link and step.event.type is EventType.CREATED,
+            email=one.email,
+            name=one.name,
+            locale=one.locale or (partner.locale if partner is not None else None) or default_locale,
+            is_root=one.is_root,
+            with_link=one.is_root and step.has_link and event.type is EventType.CREATED,
         )
-        made.deliveries.append(_delivery(step, to))
+        twice = one.email.casefold() in seen
+        seen.add(one.email.casefold())
+        wanted = None if twice else as_chosen(_chosen(registered, to), to, event.type)
+        if wanted is None:
+            reason = SkipReason.DUPLICATE_ADDRESS if twice else SkipReason.MUTED
+            skip = Skip(audience=audience, channel=Channel.EMAIL, reason=reason, partner=key, email=one.email)
+            made.skips.append(skip)
+            continue
+        made.deliveries.append(_delivery(step, wanted))
+        if is_daily(wanted.id):
+            made.unordered.add(made.deliveries[-1].id)
 
 
-def mailbox_id(audience: Audience, partner: str | None, email: str) -> str:
-    """The recipient id of one mailbox: a function of the address and in which role it is told."""
-    who = f"{audience.value}\0{partner or ''}\0{email.casefold()}"
-    return f"mb_{hashlib.blake2b(who.encode(), digest_size=10).hexdigest()}"
-
-
-def delivery_id(recipient: str, event_id: str) -> str:
-    """The id of a delivery: a function of the event and the recipient, whose queue it names."""
-    return f"dlv_{recipient}_{hashlib.blake2b(event_id.encode(), digest_size=10).hexdigest()}"
+def _chosen(registered: Mapping[str, Registered], to: Recipient) -> Mapping[str, Preferences]:
+    """What the people around this one chose."""
+    known = registered.get(slot_of(to))
+    return {} if known is None else known.preferences
 
 
 def _delivery(step: Step, to: Recipient) -> Delivery:
@@ -357,11 +344,13 @@ def _delivery(step: Step, to: Recipient) -> Delivery:
 def still_wanted(
     delivery: Delivery, registered: Registered, reader: Reader | None = None
 ) -> CancelReason | None:
-    """Why a planned delivery is not sent after all, asked before each attempt; None when it is. `reader` is how
-    things stand with a mailbox."""
+    """Why a planned delivery is not sent after all, asked before each attempt; None when it is. `registered` is of the
+    recipient's slot (`relay.preferences`), `reader` is how things stand with a mailbox."""
     to = delivery.recipient
     if reader is not None and reader.suppressed is not None:
         return CancelReason.SUPPRESSED
+    if registered.preferences and when(registered.preferences, to, delivery.type) is When.NEVER:
+        return CancelReason.MUTED
     if to.audience is Audience.CUSTOMER or to.is_root:
         return None
     if registered.partner is None:

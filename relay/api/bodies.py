@@ -60,8 +60,8 @@ def faults_of(error: ValidationError) -> list[Fault]:
 
 
 def pointer_of(loc: Sequence[str | int]) -> str:
-    """The JSON pointer (RFC 6901) of a pydantic location."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc)
+    """The JSON pointer (RFC 6901) of a pydantic location; of a member whose name is wrong, its own."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc if part != "[key]")
 
 
 def _sentence(kind: str, message: str) -> str:

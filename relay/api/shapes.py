@@ -21,6 +21,7 @@ from relay.model import (
     Kind,
     Outcome,
     Scope,
+    When,
 )
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -38,6 +39,18 @@ class AdminAgentShape(Shape):
     email: str
     name: str
     locale: str | None
+
+
+class PreferencesShape(Shape):
+    """When a person is told by e-mail of each type of event; those in `always` come in any case. `daily_hour` null: the
+    operator's; `timezone` null: that of the person's language; `updated_at` null: nothing was ever chosen."""
+
+    email: str
+    types: dict[str, When]
+    always: list[str]
+    daily_hour: int | None
+    timezone: str | None
+    updated_at: Time | None
 
 
 class PartnerShape(Shape):

@@ -23,7 +23,7 @@ from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.mistakes import Known, Message, Mistake, compare, diagnose
 from relay.model import Attempt, Channel, Endpoint
-from relay.plan import delivery_id
+from relay.people import delivery_id
 from relay.signing import ID_HEADER, TIMESTAMP_HEADER
 from relay.store.records import DeliveryRecord
 

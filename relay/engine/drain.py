@@ -22,6 +22,7 @@ from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
 from relay.model import Attempt, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
+from relay.preferences import slot_of
 from relay.readers import Reader
 from relay.record import Recorder
 from relay.retry import Again, Schedule, Settled, decide
@@ -141,7 +142,7 @@ class Drain:
         """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
         if not taken:
             return
-        partners = {t.delivery.recipient.partner for t in taken} - {None}
+        partners = {slot_of(t.delivery.recipient) for t in taken}
         asked = self._tools.store.transfers.asked_bodies(
             [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
         )
@@ -150,7 +151,7 @@ class Drain:
             if self._tools.book is not None:
                 # A pass is of one recipient: all its deliveries are for one mailbox.
                 mailbox = await self._tools.book.asked([taken[0].delivery.recipient.email or ""])
-            registered = await self._tools.registrations.fresh(p for p in partners if p is not None)
+            registered = await self._tools.registrations.fresh(partners)
             bodies = await asked
             reader = None if mailbox is None else AddressBook.read((await mailbox)[0])
         finally:
@@ -159,7 +160,7 @@ class Drain:
                 mailbox.cancel()
         loop = asyncio.get_running_loop()
         for one, (body, link) in zip(taken, bodies, strict=True):
-            known = registered.get(one.delivery.recipient.partner or "", Registered(None, {}))
+            known = registered.get(slot_of(one.delivery.recipient), Registered(None, {}))
             if not self._may_go(one, known, reader):
                 continue
             if body is None:

@@ -21,7 +21,9 @@ from relay.engine.deadlines import rules_of, scheduled
 from relay.engine.registered import Registrations
 from relay.lifecycle import FINAL
 from relay.model import Audience, Channel, Delivery, Event, EventType
+from relay.people import Person, people
 from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_nobody
+from relay.preferences import slot
 from relay.store import Store
 from relay.store.client import Call
 from relay.store.hints import SHARDS, Claim, Hint
@@ -103,6 +105,7 @@ class FanOut:
                     continue
                 parsed.append((key, held, one, _as_first_given(event, held)))
         parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
+        parties |= {slot(None, person.email) for *_, event in parsed for person in self._contacts(event)}
         registered = await self._registrations.fresh(parties)
         jobs = [self._plan(*one, registered) for one in parsed]
         await self._fix(jobs)
@@ -111,6 +114,11 @@ class FanOut:
         for channel, members in due.items():
             if members:
                 self._wake(channel)
+
+    def _contacts(self, event: Event) -> Sequence[Person]:
+        """The customer's people that the policy tells of this event."""
+        row = self._config.notify.row(event.transfer.kind, event.type)
+        return people(event.transfer, Audience.CUSTOMER, None) if Audience.CUSTOMER in row.email else ()
 
     def _plan(
         self, key: str, held: Held, one: Unplanned, event: Event, registered: dict[str, Registered]

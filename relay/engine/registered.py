@@ -51,5 +51,5 @@ class Registrations:
         for key, registration in changed.items():
             self._known[key] = (
                 registration.version,
-                Registered(registration.partner, registration.endpoints),
+                Registered(registration.partner, registration.endpoints, registration.preferences),
             )

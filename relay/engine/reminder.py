@@ -14,7 +14,8 @@ import orjson
 from relay import view
 from relay.deadlines import REMINDER, Deadline, derived_id
 from relay.model import AdminAgent, Audience, Channel, Delivery, Partner, Recipient, Transfer
-from relay.plan import delivery_id, mailbox_id
+from relay.people import delivery_id, mailbox_id
+from relay.preferences import wanted
 from relay.store import Store
 from relay.store.hints import Hint
 from relay.store.ledger import Line
@@ -41,7 +42,10 @@ class Reminder:
             return
         transfer = Transfer.model_validate(last["transfer"]).model_copy(update={"id": held.id})
         reminder_id = derived_id(key, deadline.step)
-        made = [self._delivery(key, held, reminder_id, partner, agent, now_ms) for agent in partner.admin_agents]
+        made, skips = wanted(
+            [self._delivery(key, held, reminder_id, partner, agent, now_ms) for agent in partner.admin_agents],
+            await store.choices.of(partner.key),
+        )
         await store.transfers.keep_body(key, _SEQUENCE, Audience.SOURCE, _body(transfer, deadline))
         record = Activity(
             id=reminder_id,
@@ -55,6 +59,7 @@ class Reminder:
             customer_id=None if transfer.customer is None else transfer.customer.id,
             customer_name=None if transfer.customer is None else transfer.customer.name,
             told=[named(delivery) for delivery in made],
+            skips=skips,
         )
         await store.ledger.append([Line(partner.key, reminder_id, record, "", "", 0)])
         if made:

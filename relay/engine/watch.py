@@ -25,7 +25,8 @@ from relay.model import (
     Partner,
     Recipient,
 )
-from relay.plan import delivery_id, mailbox_id
+from relay.people import delivery_id, mailbox_id
+from relay.preferences import wanted
 from relay.store import Store
 from relay.store.hints import Hint
 from relay.store.ledger import Line
@@ -135,11 +136,14 @@ class Watch:
         # No transfer's id can hold a space, so a notice's body has a slot of its own among them.
         key = f"notice {endpoint.id}"
         await self._store.transfers.keep_body(key, now_ms, Audience.SOURCE, body)
-        made = [
-            _notice(type, incident, key, partner, agent.email, agent.name, locale, now_ms)
-            for agent in partner.admin_agents
-            for locale in [agent.locale or partner.locale or self._patience.default_locale]
-        ]
+        made, skips = wanted(
+            [
+                _notice(type, incident, key, partner, agent.email, agent.name, locale, now_ms)
+                for agent in partner.admin_agents
+                for locale in [agent.locale or partner.locale or self._patience.default_locale]
+            ],
+            await self._store.choices.of(partner.key),
+        )
         record = Activity(
             id=incident,
             type=type,
@@ -147,6 +151,7 @@ class Watch:
             endpoint=endpoint.id,
             note=None if last is None else advise(last, quiet=reached_nobody(last)),
             told=[named(delivery) for delivery in made],
+            skips=skips,
         )
         await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
         if made:

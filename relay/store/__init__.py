@@ -16,6 +16,7 @@ from relay.store.counters import Counters
 from relay.store.deadlines import Deadlines
 from relay.store.hints import Hints
 from relay.store.ledger import Ledger
+from relay.store.preferences import Choices
 from relay.store.queues import Queues
 from relay.store.readers import Readers
 from relay.store.records import DeliveryRecord, Page, TransferRecord
@@ -48,6 +49,7 @@ class Store:
     chains: Chains
     registry: Registry
     readers: Readers
+    choices: Choices
     sources: Sources
 
     @classmethod
@@ -68,6 +70,7 @@ class Store:
             chains=Chains(client),
             registry=Registry(client),
             readers=Readers(client, transfers.fields),
+            choices=Choices(client),
             sources=Sources(client),
         )
 

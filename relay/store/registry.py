@@ -4,7 +4,8 @@ Partners, their endpoints, producers and bearer tokens: the only code that knows
 
     {p:<partner>}:partner      JSON of relay.model.Partner
     {p:<partner>}:endpoints    hash: endpoint id -> JSON of relay.model.Endpoint
-    {p:<partner>}:v            counts every change of the two above; caches ask by it
+    {p:<partner>}:preferences  hash: address -> JSON of relay.preferences.Preferences (relay.store.preferences)
+    {p:<partner>}:v            counts every change of the three above; caches ask by it
     {p:<partner>}:tokens       sorted set: token ids by the time they were made
     {registry}:partners        sorted set, by name: "<created, Unix ms>:<partner>", for listing
     {registry}:producers       hash: producer id -> JSON of relay.model.Producer
@@ -28,7 +29,9 @@ from redis.exceptions import RedisError
 
 from relay.errors import RelayError
 from relay.model import AdminAgent, Endpoint, Partner, Producer, Token, TokenHolder
+from relay.preferences import Preferences
 from relay.store.client import Client, Script, translated
+from relay.store.preferences import read_chosen
 from relay.store.records import Page
 from relay.store.sessions import Sessions
 
@@ -58,6 +61,7 @@ class Registration:
     version: int
     partner: Partner | None
     endpoints: dict[str, Endpoint]
+    preferences: dict[str, Preferences]
 
 
 class Registry:
@@ -134,11 +138,12 @@ class Registry:
         changed: dict[str, Registration] = {}
         for key, reply in zip(keys, replies, strict=True):
             if reply is not None:
-                version, partner, flat = reply
+                version, partner, flat, chosen = reply
                 changed[key] = Registration(
                     version=int(version),
                     partner=None if partner is None else Partner.model_validate_json(partner),
                     endpoints=_endpoints(flat),
+                    preferences=read_chosen(chosen),
                 )
         return changed
 

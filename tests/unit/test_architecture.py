@@ -21,7 +21,8 @@ MODULES = {
 NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
     "relay.accounts", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle",
-    "relay.limits", "relay.plan", "relay.readers", "relay.retry", "relay.signing", "relay.view",
+    "relay.limits", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
+    "relay.retry", "relay.signing", "relay.view",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
     "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
     "relay.sandbox.clock", "relay.sandbox.desk", "relay.sandbox.faults", "relay.sandbox.system",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,8 +22,11 @@ from relay.model import (
     Partner,
     ProductType,
     SkipReason,
+    When,
 )
-from relay.plan import Plan, Registered, Step, delivery_id, mailbox_id, plan, still_wanted, unwanted
+from relay.people import delivery_id, mailbox_id
+from relay.plan import Plan, Registered, Step, plan, still_wanted, unwanted
+from relay.preferences import Preferences
 from relay.readers import Reader, Suppression
 from tests.events import event, least, whole
 
@@ -74,6 +78,14 @@ BOTH = {
     "contoso": _registered("contoso", "c1@contoso.example", "c2@contoso.example"),
     "fabrikam": _registered("fabrikam", "f1@fabrikam.example"),
 }
+
+
+def chosen(registered: Registered, email: str, **types: str) -> Registered:
+    """The same, after somebody chose when they want to be told of these types."""
+    said = Preferences(types={f"transfer.{name}": When(at) for name, at in types.items()})
+    return replace(registered, preferences={**registered.preferences, email: said})
+
+
 CONTACTS = {
     "id": "relecloud",
     "name": "Relecloud",
@@ -203,6 +215,10 @@ SKIPS: dict[SkipReason, tuple[Plan, tuple[str, str]]] = {
     SkipReason.DERIVED: (_plan(least(), derived=True), ("source", "email")),
     SkipReason.DUPLICATE_ADDRESS: (
         _plan(least(), {**BOTH, "contoso": _registered("contoso", "a@x.example", "A@X.example")}),
+        ("source", "email"),
+    ),
+    SkipReason.MUTED: (
+        _plan(least(), {**BOTH, "contoso": chosen(BOTH["contoso"], "c1@contoso.example", created="never")}),
         ("source", "email"),
     ),
 }  # fmt: skip
@@ -370,10 +386,19 @@ MAIL = _first(Audience.SOURCE, Channel.EMAIL)
         (HOOK, _only_endpoint(event_types=("transfer.created",))["contoso"], None),
         (MAIL, BOTH["contoso"], None),
         (MAIL, _registered("contoso", "C1@CONTOSO.example"), None),
+        (MAIL, chosen(BOTH["contoso"], "c1@contoso.example", created="never"), CancelReason.MUTED),
+        (MAIL, chosen(BOTH["contoso"], "c2@contoso.example", created="never"), None),
+        (MAIL, chosen(BOTH["contoso"], "c1@contoso.example", created="daily", completed="never"), None),
+        (HOOK, chosen(BOTH["contoso"], "c1@contoso.example", created="never"), None),
         (MAIL, _registered("contoso", "other@contoso.example"), CancelReason.RECIPIENT_REMOVED),
         (MAIL, Registered(None, {}), CancelReason.PARTNER_REMOVED),
         (_first(Audience.CUSTOMER, Channel.EMAIL), Registered(None, {}), None),
         (_first(Audience.TARGET, Channel.EMAIL, "sim"), Registered(None, {}), None),
+        (
+            _first(Audience.CUSTOMER, Channel.EMAIL),
+            chosen(Registered(None, {}), "it@relecloud.example", created="never"),
+            CancelReason.MUTED,
+        ),
     ],
 )
 def test_what_is_no_longer_wanted_is_canceled_with_a_reason(

@@ -1,0 +1,99 @@
+"""What becomes of a mail that its reader does not want, or wants with all else of the day?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.pipeline.caller import Member
+from tests.pipeline.events import step
+from tests.pipeline.inside import Inside
+
+AGENTS = [
+    {"email": "aoi@contoso.example", "name": "Aoi", "locale": "ja"},
+    {"email": "ben@contoso.example", "name": "Ben"},
+]
+AOI = "/v1/partners/contoso/admin-agents/aoi@contoso.example/preferences"
+CONTACT = {"email": "it@relecloud.example", "name": "Mori", "locale": "fr"}
+CUSTOMER = {"id": "relecloud", "name": "Relecloud", "contacts": [CONTACT]}
+TO_CONTACT = f"/v1/customer-contacts/{CONTACT['email']}/preferences"
+
+
+async def contoso(world: Inside) -> Member:
+    await world.api.register("fabrikam", admin_agents=[{"email": "f@fabrikam.example", "name": "F"}])
+    return await world.api.register("contoso", admin_agents=AGENTS)
+
+
+def mails(world: Inside) -> list[str]:
+    return sorted(message.to for message in world.mail.messages)
+
+
+async def skips(world: Inside, transfer: str) -> set[tuple[str, str]]:
+    seen = await world.api.ask("GET", f"/v1/transfers/{transfer}")
+    return {(skip["email"], skip["reason"]) for event in seen["timeline"] for skip in event["skipped"] if skip["email"]}
+
+
+async def test_who_wants_no_such_mail_is_not_sent_one_and_the_log_says_so(world: Inside) -> None:
+    partner = (await contoso(world)).caller
+    await partner.ask("PUT", AOI, {"types": {"transfer.created": "never"}})
+    await world.api.ask("PUT", TO_CONTACT, {"types": {"transfer.created": "never"}})
+    await world.api.post(step("tr-1", "created", 1, customer=CUSTOMER))
+    await world.sweep()
+    assert mails(world) == ["ben@contoso.example"]
+    assert await skips(world, "tr-1") == {("aoi@contoso.example", "muted"), (CONTACT["email"], "muted")}
+    (line,) = await partner.all("/v1/partners/contoso/activity?type=transfer.created")
+    assert ("aoi@contoso.example", "muted") in {(one["email"], one["reason"]) for one in line["skipped"]}
+    (changed,) = await partner.all("/v1/partners/contoso/activity?type=preferences.changed")
+    assert changed["note"] == "E-mail to aoi@contoso.example: transfer.created never."
+    # What they did not speak of comes as ever, and all of it when they want it again.
+    await partner.ask("PUT", AOI, {})
+    await world.api.post(step("tr-2", "created", 2, customer=CUSTOMER))
+    await world.sweep()
+    assert mails(world) == ["aoi@contoso.example", "ben@contoso.example", "ben@contoso.example"]
+
+
+async def test_what_waits_when_it_is_muted_is_canceled_with_the_reason(world: Inside) -> None:
+    await contoso(world)
+    world.mail.will("rcpt", "450 4.2.0 later", "450 4.2.0 later", "450 4.2.0 later")
+    await world.api.post(step("tr-1", "created", 1, customer=CUSTOMER))
+    await world.sweep()
+    assert not world.mail.messages
+    await world.api.ask("PUT", AOI, {"types": {"transfer.created": "never"}})
+    await world.api.ask("PUT", TO_CONTACT, {"types": {"transfer.created": "never"}})
+    world.pass_time(60)
+    await world.sweep()
+    assert mails(world) == ["ben@contoso.example"]
+    ended = {d["email"]: (d["status"], d["reason"]) for d in await world.api.all("/v1/deliveries?channel=email")}
+    assert ended == {
+        "aoi@contoso.example": ("canceled", "muted"), CONTACT["email"]: ("canceled", "muted"),
+        "ben@contoso.example": ("delivered", None),
+    }  # fmt: skip
+
+
+async def test_what_the_api_says_of_preferences(world: Inside) -> None:
+    partner = (await contoso(world)).caller
+    unsaid: Any = await partner.ask("GET", AOI)
+    assert unsaid["updated_at"] is None and set(unsaid["types"].values()) == {"at_once"}
+    assert unsaid["always"] == ["endpoint.warned", "endpoint.disabled"]
+    said = await partner.ask(
+        "PUT", AOI.replace("aoi@", "AOI@"),
+        {"types": {"transfer.completed": "daily"}, "daily_hour": 7, "timezone": "Asia/Tokyo"},
+    )  # fmt: skip
+    assert await world.api.ask("GET", AOI) == said
+    assert said["types"] == unsaid["types"] | {"transfer.completed": "daily"}
+    assert (said["email"], said["daily_hour"], said["timezone"]) == ("aoi@contoso.example", 7, "Asia/Tokyo")
+    assert said["updated_at"] is not None
+    wrong = {"types": {"endpoint.disabled": "never", "x": "never", "transfer.failed": "hourly"}, "daily_hour": 24,
+             "timezone": "Mars/Olympus", "hour": 1}  # fmt: skip
+    problem = await partner.ask("PUT", AOI, wrong, expect=422)
+    assert {one["pointer"] for one in problem["errors"]} == {
+        "/types/endpoint.disabled", "/types/x", "/types/transfer.failed", "/daily_hour", "/timezone", "/hour",
+    }  # fmt: skip
+    for path in (AOI.replace("aoi", "nobody"), AOI.replace("contoso/", "fabrikam/", 1)):
+        await partner.ask("GET", path, expect=404)
+    await partner.ask("PUT", TO_CONTACT, {}, expect=403)
+    await world.api.ask("PUT", TO_CONTACT.replace("@", ""), {}, expect=422)
+    # Choices go with the partner they were made for.
+    await world.api.ask("DELETE", "/v1/partners/contoso", expect=204)
+    await world.api.ask("GET", AOI, expect=404)
+    await world.api.register("contoso", admin_agents=AGENTS)
+    assert (await world.api.ask("GET", AOI))["updated_at"] is None
