@@ -76,9 +76,10 @@ class Rotation:
         sealed = await self._readers.sealed_key()
         if sealed is not None and self._look(seen, "address key", [(sealed, READERS)]) and change:
             await self._readers.replace_key(sealed, self._again(sealed, READERS))
-        for values in (self._values.links(), self._values.messages(), self._values.addresses()):
-            async for found in values:
-                await self._look_at(seen, found, change=change)
+        found = self._values
+        for values in (found.links(), found.messages(), found.addresses(), found.refresh_tokens()):
+            async for some in values:
+                await self._look_at(seen, some, change=change)
         if change:
             seen.again, seen.old = seen.old, Counter()
         return seen

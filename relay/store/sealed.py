@@ -1,8 +1,9 @@
 """Where, besides the registrations, is something sealed, and how is it replaced where it is?
 
 The acceptance link of a transfer (`{t:<transfer>}`, field `link`), the message of a delivery that waits to
-be tried again (`{r:<recipient>}:d:<delivery>`, field `x`), and the addresses of which something is kept
-(`{a:<reader key>}`, field `x`). Found by a walk over all keys: no index would name
+be tried again (`{r:<recipient>}:d:<delivery>`, field `x`), the addresses of which something is kept
+(`{a:<reader key>}`, field `x`), and the refresh token that a source was given (`{src:<source>}:kept`, field
+`refresh`, behind a word that says for what it was given). Found by a walk over all keys: no index would name
 those that were written a moment ago.
 """
 
@@ -18,7 +19,8 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed value, with the context it is bound to and the place it is in."""
+    """A sealed value, with the context it is bound to and the place it is in. `before` stands there in front of
+    it, in the clear."""
 
     what: str
     context: str
@@ -26,6 +28,7 @@ class Sealed:
     tag: str
     rest: str
     field: str
+    before: str = ""
 
 
 class SealedValues:
@@ -68,10 +71,22 @@ class SealedValues:
                 if sealed is not None
             ]
 
+    async def refresh_tokens(self) -> AsyncIterator[list[Sealed]]:
+        """The refresh tokens that sources keep, a few hundred at a time."""
+        async for keys in self._scan("src:*", ":kept"):
+            tags = [_tag(key) for key in keys]
+            found = await self._read([(tag, "kept", "refresh") for tag in tags])
+            yield [
+                Sealed("refresh token", f"source:{tag[4:]}:refresh", sealed, tag, "kept", "refresh", given + " ")
+                for tag, kept in zip(tags, found, strict=True)
+                for given, _, sealed in [(kept or "").partition(" ")]
+                if sealed
+            ]
+
     async def replace(self, pairs: Sequence[tuple[Sealed, str]]) -> int:
         """Put each new value in the place of the one that was found; how many were. One that somebody
         changed or removed meanwhile is left as it is now."""
-        ops: list[Op] = [(old.tag, old.rest, old.field, old.sealed, new) for old, new in pairs]
+        ops: list[Op] = [(old.tag, old.rest, old.field, old.before + old.sealed, old.before + new) for old, new in pairs]
         return sum(reply == 1 for reply in await self._client.run(self._swap, ops))
 
     async def _scan(self, tag: str, rest: str) -> AsyncIterator[list[str]]:

@@ -11,6 +11,7 @@ from relay.rotation import Rotation
 from relay.store import Store
 from relay.store.client import Client
 from relay.store.registry import Registry
+from relay.store.sources import Sources
 from relay.vault import Vault, generate_key
 
 OLD, NEW = generate_key(), generate_key()
@@ -70,3 +71,17 @@ async def test_the_addresses_and_the_key_that_names_them_are_sealed_again(client
     book = AddressBook(store.readers, Vault([NEW]))
     assert (await book.get("AOI@x.example")).suppressed == GONE
     assert [one.email for one in (await book.suppressed(None, 5)).data] == ["aoi@x.example"]
+
+
+async def test_a_sources_refresh_token_is_sealed_again_and_is_still_the_one_for_what_is_configured(client: Client) -> None:
+    sources, names = Sources(client), ("partner-center:contoso", "partner-center:fabrikam")
+    for name in names:
+        token = Vault([OLD]).seal(f"token of {name}".encode(), context=f"source:{name}:refresh")
+        await sources.keep(name, "refresh", f"configured {token}".encode())
+    await sources.keep("partner-center:quiet", "tested", b"2026-11-21T00:00:00Z")
+    assert dict((await Rotation(client, Vault([NEW, OLD])).rotate()).again) == {"refresh token": 2}
+    for name in names:
+        configured, _, sealed = (await sources.kept(name, "refresh")).decode().partition(" ")
+        assert configured == "configured"
+        assert Vault([NEW]).open(sealed, context=f"source:{name}:refresh") == f"token of {name}".encode()
+    assert await sources.kept("partner-center:quiet", "tested") == b"2026-11-21T00:00:00Z"
