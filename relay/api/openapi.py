@@ -136,7 +136,8 @@ def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
         }
         if status in _LATER:
             answer["headers"] = {"Retry-After": _RETRY_AFTER}
-        said["responses"][str(status)] = answer
+        own = said["responses"].get(str(status), {})  # where a route has a shape of its own for it as well
+        said["responses"][str(status)] = answer | own | {"content": answer["content"] | own.get("content", {})}
     return said
 
 

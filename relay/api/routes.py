@@ -274,6 +274,14 @@ EVENTS = Route(
 )  # fmt: skip
 """The receiver's route, which relay.receive adds to the router; here for the document."""
 
+_BUSY = Answer(429, "Too many calls by this operator.", sources.SoracomFaultShape)
+_FACADE_SAYS = (
+    Answer(404, "There is nothing by this path, or no such token; or as SORACOM answers.", sources.SoracomFaultShape),
+    _BUSY,
+    Answer(502, "SORACOM does not answer.", sources.SoracomFaultShape),
+    Answer(504, "SORACOM does not answer in time.", sources.SoracomFaultShape),
+)
+
 HEARD: tuple[Route, ...] = (
     Route("POST", _TENANT, "heardPartnerCenter", "Sources", Access.PUBLIC,
           "A callback of Microsoft Partner Center", None,
@@ -285,16 +293,16 @@ HEARD: tuple[Route, ...] = (
           about="Proven by the signature over the raw body, whose certificate comes from a pinned folder."),
     Route("POST", _FACADE + "/v1/subscribers/transfer_token/issue", "issueSubscriberTransferToken", "Sources",
           Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
-          (Answer(200, "As SORACOM answers."),)),
+          (Answer(200, "As SORACOM answers."), *_FACADE_SAYS), refuses=(404, 408, 413)),
     Route("POST", _FACADE + "/v1/subscribers/transfer_token/verify", "verifySubscriberTransferToken", "Sources",
           Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
-          (Answer(200, "As SORACOM answers."),)),
+          (Answer(200, "As SORACOM answers."), *_FACADE_SAYS), refuses=(404, 408, 413)),
     Route("DELETE", _FACADE + "/v1/subscribers/transfer_token/{token}", "deleteSubscriberTransferToken", "Sources",
           Access.PUBLIC, "SORACOM's call of this name, passed on with the caller's own credentials", None,
-          (Answer(204, "As SORACOM answers."),)),
+          (Answer(204, "As SORACOM answers."), *_FACADE_SAYS), refuses=(404, 408, 413)),
     Route("POST", _FACADE + "/sim-status", "heardSimStatus", "Sources", Access.PUBLIC,
           "A web request of SORACOM's Event Handler: the status of a SIM has changed", None,
-          (Answer(200, "It is noted.", sources.KeptShape),)),
+          (Answer(200, "It is noted.", sources.KeptShape), _BUSY), refuses=(404, 408, 413)),
 )  # fmt: skip
 """What transfer systems call; relay.sources adds these to the router, here they are for the document."""
 

@@ -84,6 +84,13 @@ class KeptShape(Shape):
     status: str
 
 
+class SoracomFaultShape(Shape):
+    """What the façade answers for itself: an error in the shape of SORACOM's own."""
+
+    code: Annotated[str, Field(pattern="^RLY")]
+    message: str
+
+
 class RegisterBody(Body):
     """`replace`: also when somebody else's URL is registered, who is cut off by that."""
 

@@ -78,6 +78,7 @@ class Facade:
 
     async def delete(self, request: web.Request) -> web.Response:
         """`DELETE …/transfer_token/{token}`: the source calls it off."""
+        self._operator(request)  # who does not know the path learns nothing of what is behind it
         token = request.match_info["token"]
         if not sims.is_token(token):
             return _said(404, "Transfer token does not exist.")

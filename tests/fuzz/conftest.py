@@ -7,6 +7,7 @@ tests here are synchronous, as the tools that drive them are; the receivers live
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import threading
@@ -25,6 +26,14 @@ from tests.pipeline.events import step
 from tests.pipeline.rig import Rig
 
 T = TypeVar("T")
+
+SEGMENT = "jp-" + "k" * 32
+"""Of a façade for SORACOM, which is never reached."""
+SORACOM = {
+    "RELAY_SOURCES__SORACOM__OPERATORS": json.dumps([{"coverage": "jp", "operator_id": "OP0012345678", "key": "k" * 32}]),
+    "RELAY_SOURCES__SORACOM__JP_URL": "http://127.0.0.1:1/v1",
+    "RELAY_SOURCES__SORACOM__REQUESTS_PER_MINUTE": "300",
+}
 
 EXAMPLES = int(os.environ.get("FUZZ", "4"))
 """How many cases each test tries of each thing; `make fuzz` tries many more."""
@@ -75,6 +84,7 @@ class Target:
             "replay": self.ask("POST", f"{at}/endpoints/{endpoint}/replay", {"since": "2026-01-01T00:00:00Z"})["id"],
             "transfer": name,
             "delivery": delivery,
+            "segment": SEGMENT,
         }
         replay = f"{at}/endpoints/{endpoint}/replays/{known['replay']}"
         while not self.ask("GET", replay)["done"]:
@@ -111,7 +121,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("fuzz")
     with EmbeddedValkey.start(folder / "valkey") as valkey, Session() as http:
         http.trust_env = False
-        rig = Rig(valkey, folder, RELAY_MAILBOX__ENABLED="true")
+        rig = Rig(valkey, folder, RELAY_MAILBOX__ENABLED="true", **SORACOM)
         run(rig.__aenter__())
         try:
             producer = run(rig.api.ask("POST", "/v1/producers", {"name": "Centre"}, expect=201))

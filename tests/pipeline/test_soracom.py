@@ -167,6 +167,14 @@ async def test_the_facade_is_no_open_proxy(world: World) -> None:
     assert world.upstream.asked == []
 
 
+async def test_without_the_key_nothing_tells_that_there_is_a_facade(world: World) -> None:
+    for key, media in ((KEY, "application/json"), ("x" * 40, "application/problem+json")):
+        url = f"{world.relay.api.base}/v1/sources/soracom/jp-{key}/v1/subscribers/transfer_token/no%5Etoken"
+        async with world.relay.api.http.delete(url, headers=CREDENTIALS) as answer:
+            assert (answer.status, answer.content_type) == (404, media)
+    assert world.upstream.asked == []
+
+
 async def test_calls_are_limited(valkey_url: str) -> None:
     async with _world(valkey_url, RELAY_SOURCES__SORACOM__REQUESTS_PER_MINUTE="2") as world:
         assert [(await world.call("DELETE", "x-1"))[0] for _ in range(3)] == [404, 404, 429]
