@@ -47,12 +47,9 @@ class Pressure:
         """How many transfers wait to be planned, as was just counted."""
         self._unplanned = unplanned
 
-    def refuses(self, producer: str, events: int) -> Refusal | None:
-        """Why `events` more of `producer` are not taken now; None when they are, and then they count.
-
-        A request may bring more than a second's worth: it is taken when the producer has waited long
-        enough, and the next one waits for it.
-        """
+    def refuses(self, producer: str) -> Refusal | None:
+        """Why nothing more of `producer` is taken now; None when it is. Asked before the body is read, so that
+        what is too much costs next to nothing."""
         if self._unplanned > self._most_unplanned:
             return Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -61,18 +58,27 @@ class Pressure:
             )
         if not self._rate:
             return None
-        now = self._monotonic()
+        bucket = self._bucket(producer)
+        if bucket.tokens >= 1:
+            return None
+        wait = (1 - bucket.tokens) / self._rate
+        return Refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            max(1, -int(-wait // 1)),
+            f"this producer may post {self._rate:g} events a second",
+        )
+
+    def took(self, producer: str, events: int) -> None:
+        """So many were in a request, sound or not. It may bring more than a second's worth: the next one
+        waits for it."""
+        if self._rate:
+            self._bucket(producer).tokens -= events
+
+    def _bucket(self, producer: str) -> _Bucket:
+        now, most = self._monotonic(), max(self._rate, 1.0)
         if len(self._buckets) >= _MOST_KNOWN:
             self._buckets.clear()
-        bucket = self._buckets.setdefault(producer, _Bucket(max(self._rate, 1.0), now))
-        bucket.tokens = min(max(self._rate, 1.0), bucket.tokens + (now - bucket.at) * self._rate)
+        bucket = self._buckets.setdefault(producer, _Bucket(most, now))
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * self._rate)
         bucket.at = now
-        if bucket.tokens < 1:
-            wait = (1 - bucket.tokens) / self._rate
-            return Refusal(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                max(1, -int(-wait // 1)),
-                f"this producer may post {self._rate:g} events a second",
-            )
-        bucket.tokens -= events
-        return None
+        return bucket

@@ -1,7 +1,7 @@
 """Who sends this, is it sound, and what is it answered?
 
 The HTTP side of the door for producers, `POST /v1/events` (contract, section 2), in the order the contract
-checks: who, what encoding, how large, is it an event, is there room; then the door itself.
+checks: who, what encoding, is there room, how large, is it an event; then the door itself.
 """
 
 
@@ -60,16 +60,18 @@ class Receiver:
             return _respond(
                 problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, "send the body without a Content-Encoding")
             )
+        refused = self._pressure.refuses(caller.id)
+        if refused is not None:
+            return _respond(problem(refused.status, None, refused.detail), refused.retry_after_s)
         if raw is None:
             raw = await self._body(request)
         try:
             value = read_json(raw)
         except Invalid as error:
+            self._pressure.took(caller.id, 1)
             self._recorder.invalid()
             return _respond(_invalid(None, error))
-        refused = self._pressure.refuses(caller.id, len(value) if isinstance(value, list) else 1)
-        if refused is not None:
-            return _respond(problem(refused.status, None, refused.detail), refused.retry_after_s)
+        self._pressure.took(caller.id, len(value) if isinstance(value, list) else 1)
         if isinstance(value, list):
             return await self._many(value, caller)
         if len(raw) > self._most_event:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 SEGMENT = "jp-" + "k" * 32
 """Of a façade for SORACOM, which is never reached."""
 SORACOM = {
-    "RELAY_SOURCES__SORACOM__OPERATORS": json.dumps([{"coverage": "jp", "operator_id": "OP0012345678", "key": "k" * 32}]),
+    "RELAY_SOURCES__SORACOM__OPERATORS": json.dumps([{"coverage": "jp", "operator_id": "OP0012345678", "name": "Kaiyo", "key": "k" * 32}]),
     "RELAY_SOURCES__SORACOM__JP_URL": "http://127.0.0.1:1/v1",
     "RELAY_SOURCES__SORACOM__REQUESTS_PER_MINUTE": "300",
 }

@@ -76,6 +76,20 @@ async def test_who_fails_too_often_waits_and_who_does_not_fail_does_not(opened: 
     assert await statuses(client, 1, **{"X-Forwarded-For": "192.0.2.9"}) == [401]
 
 
+async def test_a_producer_above_its_rate_is_told_so_before_its_body_is_read(opened: Open) -> None:
+    client = await opened(events_per_second=0.01)
+    mine = {"Authorization": f"Bearer {OPERATOR}"}
+    # What is not sound counts as well: it was read.
+    assert await statuses(client, 1, "/v1/events", method="POST", **mine) == [422]
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(30), client.post("/v1/events", data=slow(), headers=mine) as answer:
+        assert answer.status == 429 and int(answer.headers["Retry-After"]) >= 1
+
+
 SIGNED = {"webhook-signature": "v1,AAAA", "webhook-id": "m", "webhook-timestamp": "1"}
 
 
