@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from relay.api.routes import ALL
 from tests.fuzz.conftest import EXAMPLES, Furniture, Target
 
-CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+CHECKS = [content_type_conformance, response_schema_conformance]
+UPSTREAM = {502, 504}
+"""What a façade may answer when the system behind it is away, as it is here: not the relay's own fault."""
 FRAMING = {"transfer-encoding", "content-length", "connection", "upgrade", "expect", "host"}
 CALM = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
 
@@ -69,7 +70,7 @@ def test_no_answer_but_those_the_document_describes(
         response = case.call(base_url=target.base, headers=headers, session=target.http, timeout=60)
         seen[response.status_code] += 1
         shown = f"{who}: {case.as_curl_command()}\n{response.status_code} {response.text[:2000]}"
-        assert response.status_code < 500, shown
+        assert response.status_code < 500 or response.status_code in UPSTREAM, shown
         assert str(response.status_code) in described, shown
         case.validate_response(response, checks=CHECKS)
 
