@@ -34,6 +34,7 @@ from relay.demo import Demo
 from relay.embedded import EmbeddedError, EmbeddedValkey, free_port, kept_secret
 from relay.errors import RelayError
 from relay.model import TokenHolder
+from relay.sandbox.serve import settings_of
 from relay.services import connect
 from relay.store.mailbox import Mailbox
 from relay.store.sessions import Sessions
@@ -107,6 +108,19 @@ def child_environ(
     return {name: value for name, value in child.items() if name not in theirs} | kept | ours
 
 
+def with_sandbox(options: Options, child: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which the sandbox has a place, and the relay listens to each of its systems, unless
+    the person has set that source."""
+    places = {"RELAY_SANDBOX__PORT": str(free_port()), "RELAY_SANDBOX__FOLDER": str(options.data / "sandbox")}
+    theirs = stated(environ)
+    child = {name: value for name, value in places.items() if name not in theirs} | child
+    for name, value in settings_of(load(None, child)).items():
+        source = name.rpartition("__")[0]
+        if not any(one.startswith(source) for one in theirs):
+            child[name] = value
+    return child
+
+
 def stated(environ: Mapping[str, str]) -> set[str]:
     """The settings that the person set, by their names in the environment. What their file says as the
     defaults do counts as not set, so that a copy of the example changes nothing. A file that cannot be
@@ -141,17 +155,20 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         client = connect(config)
         stack.push_async_callback(client.close)
         catcher = await stack.enter_async_context(Catcher(Mailbox(client), told=_caught))
-        child = child_environ(options, port, valkey.url, catcher.url, environ)
+        child = with_sandbox(options, child_environ(options, port, valkey.url, catcher.url, environ), environ)
         children = {
             "web": Child("web", [sys.executable, "-m", "relay", "serve"], child, say),
             "worker": Child("worker", [sys.executable, "-m", "relay", "work"], child, say),
+            "sandbox": Child("sandbox", [sys.executable, "-m", "relay", "sandbox", "serve"], child, say),
         }
         tasks = [asyncio.create_task(one.run()) for one in children.values()]
         tasks.append(asyncio.create_task(_keep(valkey)))
         url = f"http://{_reachable(options.host)}:{port}"
         if await _ready(url, stop):
             link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
-            _print(banner(url, config.secrets.operator_token, link, own_mail="RELAY_MAIL__URL" in stated(environ)))
+            own_mail = "RELAY_MAIL__URL" in stated(environ)
+            box = load(None, child).sandbox.base_url
+            _print(banner(url, config.secrets.operator_token, link, own_mail=own_mail, sandbox=box))
             if options.demo:
                 demo = Demo(url, config.secrets.operator_token, options.data, say)
                 tasks.append(asyncio.create_task(demo.run()))
@@ -178,7 +195,7 @@ async def _stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None
 
 async def _end(children: Mapping[str, Child], tasks: list[asyncio.Task[None]], config: Config) -> None:
     _print("\nStopping: what is in flight is finished first.")
-    patience = {"web": _WEB_PATIENCE_S, "worker": config.worker.drain_seconds + _WORKER_SPARE_S}
+    patience = {"web": _WEB_PATIENCE_S, "sandbox": _WEB_PATIENCE_S, "worker": config.worker.drain_seconds + _WORKER_SPARE_S}
     await asyncio.gather(*(one.end(patience[name]) for name, one in children.items()))
     for task in tasks:
         task.cancel()

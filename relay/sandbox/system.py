@@ -20,7 +20,8 @@ S = TypeVar("S")
 
 class Call(Record, frozen=True, kw_only=True):
     """A request that a system owes somebody: `event` is what it tells, `about` of which transfer, `to` whom
-    (as people know them). It is tried `tries` times in all; it is sent when it is due."""
+    (as people know them), `scheme` how it is signed, in its system's own word. It is tried `tries` times in
+    all, first when it is due."""
 
     id: str
     url: str
@@ -30,6 +31,7 @@ class Call(Record, frozen=True, kw_only=True):
     body: str
     headers: dict[str, str]
     due_ms: int
+    scheme: str = ""
     tries: int = 10
     tried: int = 0
     is_badly_signed: bool = False

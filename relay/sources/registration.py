@@ -110,7 +110,8 @@ class Registrar:
         try:
             found = await self.look()
             if found.problem and self._settings.keep_registered:
-                await self._say(found)
+                if found.url:  # the first registration is no trouble, one that was overwritten is
+                    await self._say(found)
                 found = await self.register(replace=True)
             await self._say(found)
             await self._health.right("authorization", "throttled", "unreachable")

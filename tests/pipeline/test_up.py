@@ -142,7 +142,7 @@ async def test_a_newcomer_watches_a_transfer_being_told(tmp_path: Path) -> None:
             async with http.get(base + path) as page:
                 assert page.status == 200, path
         pids = terminal.tree()
-        assert len(pids) == 4
+        assert len(pids) == 5
         terminal.process.send_signal(signal.SIGINT)
         assert await terminal.ended() == 0
         await all_gone(pids)
@@ -178,11 +178,11 @@ async def test_a_child_that_is_killed_comes_back(tmp_path: Path) -> None:
     async with up(tmp_path / "data", "--port", "0", **settings) as terminal, ClientSession() as http:
         base = (await terminal.says("The relay runs at")).split()[-1]
         api = Caller(http, base, TOKEN)
-        for pid in terminal.tree()[1:]:  # the database, the web process and the worker
+        for pid in terminal.tree()[1:]:  # the database, web process, worker and sandbox
             os.kill(pid, signal.SIGKILL)
         await api.post_until_acknowledged(step("transfer-1", "created", 1))
         await api.planned("transfer-1")
-        assert len(terminal.tree()) == 4
+        assert len(terminal.tree()) == 5
 
 
 async def test_a_second_one_over_the_same_folder_is_told_why_not(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ DECISIONS = {
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
     "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
     "relay.sandbox.clock", "relay.sandbox.desk", "relay.sandbox.faults", "relay.sandbox.system",
+    "relay.sandbox.subscriptions.customers", "relay.sandbox.subscriptions.hooks", "relay.sandbox.subscriptions.model",
+    "relay.sandbox.subscriptions.moving", "relay.sandbox.subscriptions.refusals", "relay.sandbox.subscriptions.requests",
+    "relay.sandbox.subscriptions.telling", "relay.sandbox.subscriptions.views", "relay.sandbox.subscriptions.world",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.address_book",
            "relay.record", "relay.clock", "relay.logs", "relay.own",

@@ -11,11 +11,12 @@ import pytest
 
 from relay.banner import banner, sample_event
 from relay.config import load, missing_secrets
+from relay.config_sources import PartnerCenter
 from relay.data import defaults_path
 from relay.demo import Play, lives
 from relay.intake import parse
 from relay.stream import shown
-from relay.up import Options, child_environ, stated
+from relay.up import Options, child_environ, stated, with_sandbox
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 STORE, CATCHER = "redis://:p@127.0.0.1:7000/0", "smtp://127.0.0.1:2500"
@@ -114,7 +115,7 @@ def test_links_can_be_followed_wherever_it_listens(tmp_path: Path, host: str, ur
 
 def test_the_three_lines_of_curl_are_whole() -> None:
     token = "it's a token with a quote, and 40 characters"
-    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False)
+    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False, sandbox="http://127.0.0.1:8090")
     lines = [line for line in text.splitlines() if line.startswith("curl")]
     words = [shlex.split(line.removesuffix("; echo")) for line in lines]
     assert len(words) == 3
@@ -166,3 +167,17 @@ def test_a_stack_trace_keeps_its_lines() -> None:
 )
 def test_nothing_in_a_line_steers_the_terminal(line: str) -> None:
     assert "\x1b" not in shown("web", line, NOW, colour=False)
+
+
+def test_the_relay_listens_to_the_sandbox_unless_it_is_told_whom_to_listen_to(tmp_path: Path) -> None:
+    def listens(own: dict[str, str]) -> PartnerCenter:
+        options = Options("127.0.0.1", 8080, tmp_path, False)
+        return load(None, with_sandbox(options, environ_of(tmp_path, own), own)).sources.partner_center
+
+    found = listens({})
+    assert {one.name for one in found.tenants} == {"kaiyo-cloud", "fabrikam"}
+    assert found.api_url.startswith("http://127.0.0.1:")
+    own = '[{"name": "mine", "tenant_id": "t", "client_id": "c", "client_secret": "s"}]'
+    theirs = listens({"RELAY_SOURCES__PARTNER_CENTER__TENANTS": own})
+    assert [one.name for one in theirs.tenants] == ["mine"]
+    assert theirs.api_url == "https://api.partnercenter.microsoft.com"
