@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from relay.config_mail import Mail
 from relay.config_sources import Sandbox, Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
@@ -130,25 +131,6 @@ class Egress(_Section):
     client_certificate: str
     client_key: str
     origin: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?$")]
-
-
-class Mail(_Section):
-    """`[mail]`"""
-
-    url: str
-    start_tls: Literal["required", "if_offered", "never"]
-    ca_file: str
-    from_address: str
-    from_name: str
-    product_name: str
-    logo_url: str
-    color: str
-    default_locale: str
-    timezone: str
-    timezones: dict[str, str]
-    connections: Positive
-    command_timeout_seconds: Seconds
-    data_timeout_seconds: Seconds
 
 
 class MailboxSection(_Section):

@@ -55,9 +55,12 @@ async def _problems(config: Config) -> list[str]:
     problems += _client_certificate(config)
     problems += await _sources(config)
     try:
-        Composer(config.mail, templates_dir())
+        records = Composer(config.mail, templates_dir()).dkim_records
     except ConfigError as error:
         problems += error.problems
+    else:
+        for record in records:
+            click.echo(f"mail.dkim: the DNS must have {record}")
     if config.mail.url:
         problems += await _mail(config)
     else:

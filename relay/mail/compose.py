@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from relay.errors import ConfigError, MessageError
+from relay.mail.dkim import Record, Signer
 from relay.mail.facts import Facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
 from relay.mail.mime import Address, address, build, date, digest, message_id, thread_index, unstructured
@@ -70,6 +71,12 @@ class Composer:
         if config_mail.logo_url and not _is_link(config_mail.logo_url, "https://"):
             raise ConfigError(["mail.logo_url: give an https:// address without spaces, or leave it empty"])
         self._from: Address = own_address(config_mail, clean(config_mail.from_name))
+        self._signer = Signer(config_mail.dkim, self._from.domain)
+
+    @property
+    def dkim_records(self) -> list[Record]:
+        """What the sender's DNS must say for the signatures of the mails."""
+        return self._signer.records
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -120,11 +127,12 @@ class Composer:
             ("X-Auto-Response-Suppress", "All"),
             ("Content-Language", words.locale),
         ]
+        raw = build(headers, text=shown.text, html=shown.html, token=f"{delivery_id}\n{event_id}")
         return Composed(
             subject=shown.subject,
             html=shown.html,
             text=shown.text,
-            raw=build(headers, text=shown.text, html=shown.html, token=f"{delivery_id}\n{event_id}"),
+            raw=self._signer.signed(raw, date_ms // 1000),
             sender=self._from.email,
             to=to.email,
             smtputf8=to.smtputf8 or self._from.smtputf8,

@@ -5,11 +5,12 @@ The shape that `compose` and `send` need; the `mail` section of the configuratio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.errors import ConfigError, MessageError
+from relay.mail.dkim import DkimKey
 from relay.mail.mime import Address, address
 
 
@@ -45,6 +46,8 @@ class MailSettings(Protocol):
     @property
     def timezones(self) -> Mapping[str, str]: ...
     @property
+    def dkim(self) -> Sequence[DkimKey]: ...
+    @property
     def connections(self) -> int: ...
     @property
     def command_timeout_seconds(self) -> float: ...
@@ -67,6 +70,7 @@ class PlainMailSettings:
     default_locale: str = "en"
     timezone: str = "UTC"
     timezones: Mapping[str, str] = field(default_factory=lambda: {"ja": "Asia/Tokyo"})
+    dkim: Sequence[DkimKey] = ()
     connections: int = 4
     command_timeout_seconds: float = 60
     data_timeout_seconds: float = 600

@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
     if "_data" not in path.parts
 }
-NOUNS = {"relay.closed", "relay.config", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
+NOUNS = {"relay.closed", "relay.config", "relay.config_mail", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
     "relay.accounts", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
