@@ -1,23 +1,51 @@
-"""How do mails look, who vouches for them, and which server takes them?
+"""How do mails look, who vouches for them, and which servers take them?
 
-The `[mail]` part of the settings (see relay.config).
+The `[mail]` part of the settings, and the tables inside it (see relay.config).
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_Positive = Annotated[int, Field(gt=0)]
 _Seconds = Annotated[float, Field(gt=0)]
+_Positive = Annotated[int, Field(gt=0)]
 
 
-class _Section(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DkimSection(_Section):
+class WarmUp(_Table):
+    """`warm_up` of a transport: `per_hour` messages on the day `since` (UTC), twice as many on each day after,
+    as many as there are after `days`."""
+
+    since: date
+    per_hour: Annotated[float, Field(gt=0)]
+    days: Annotated[int, Field(gt=0, le=60)]
+
+
+class Transport(_Table):
+    """One table of `[[mail.transports]]`. What is empty is as in `[mail]`."""
+
+    url: Annotated[str, Field(min_length=1, repr=False)]
+    name: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]{0,63})?$")] = ""
+    start_tls: Literal["", "required", "if_offered", "never"] = ""
+    ca_file: str = ""
+    connections: Annotated[int, Field(ge=0)] = 0
+    warm_up: WarmUp | None = None
+
+
+class DomainLimit(_Table):
+    """One table of `[[mail.domain_limits]]`. The domain "*" is each one that has no limit of its own."""
+
+    domain: Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)$")]
+    per_minute: Annotated[float, Field(gt=0)]
+
+
+class DkimSection(_Table):
     """One of `[mail] dkim`"""
 
     selector: str
@@ -26,7 +54,7 @@ class DkimSection(_Section):
     key: Annotated[str, Field(repr=False)] = ""
 
 
-class Mail(_Section):
+class Mail(_Table):
     """`[mail]`"""
 
     url: str
@@ -42,5 +70,16 @@ class Mail(_Section):
     timezones: dict[str, str]
     dkim: tuple[DkimSection, ...]
     connections: _Positive
+    transports: tuple[Transport, ...]
+    domain_limits: tuple[DomainLimit, ...]
+    suspicions: Annotated[int, Field(ge=0)]
+    probe_seconds: _Seconds
+    probe_max_seconds: _Seconds
+    connect_timeout_seconds: _Seconds
     command_timeout_seconds: _Seconds
     data_timeout_seconds: _Seconds
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a mail server is named."""
+        return bool(self.url or self.transports)

@@ -59,6 +59,8 @@ def decide(attempt: Attempt, *, made: int, schedule: Schedule, now_ms: int, chan
     if attempt.outcome is Outcome.ACCEPTED:
         return Settled(delivered=True)
     if attempt.outcome in UNSPENT:
+        if attempt.retry_after_s is not None:  # when it is asked again whether it is well: no sooner
+            return Again(now_ms + round(attempt.retry_after_s * 1000 * (1 + schedule.jitter * chance)), spent=False)
         return Again(now_ms + jittered(_TRANSPORT_WAIT_MS, schedule.jitter, chance), spent=False)
     gone = attempt.outcome is Outcome.GONE
     if attempt.outcome in HOPELESS or made >= len(schedule.waits_ms):

@@ -125,16 +125,16 @@ async def open_services(
             proxy=config.egress.proxy,
         )
         stack.push_async_callback(session.close)
+        store, vault = Store.over(client), Vault(config.secrets.key_bytes)
         mailer = None
-        if config.mail.url:
-            mailer = Mailer(config.mail)
+        if config.mail.is_on:
+            mailer = Mailer(config.mail, pace=store.paces.take)
             stack.push_async_callback(mailer.close)
         pool = open_pool(config.store.arq_url or config.store.url)
         stack.push_async_callback(pool.aclose)
         fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
         stack.push_async_callback(fan_out.close)
         stack.push_async_callback(deliver.close)
-        store, vault = Store.over(client), Vault(config.secrets.key_bytes)
         yield Services(
             config=config,
             store=store,

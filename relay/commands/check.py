@@ -61,7 +61,7 @@ async def _problems(config: Config) -> list[str]:
     else:
         for record in records:
             click.echo(f"mail.dkim: the DNS must have {record}")
-    if config.mail.url:
+    if config.mail.is_on:
         problems += await _mail(config)
     else:
         problems.append("mail.url: not set, so e-mail waits; give RELAY_MAIL__URL=smtp://user:pass@host:port")

@@ -18,6 +18,7 @@ from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.model import Attempt, Channel, Endpoint, Outcome
 from relay.plan import Registered
+from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
 from relay.store.queues import Taken
 from relay.vault import Vault
@@ -44,8 +45,8 @@ class Sender(Protocol):
 
     channel: Channel
 
-    async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
-        """Make one attempt."""
+    async def send(self, parcel: Parcel, now_ms: int) -> Attempt | Again:
+        """Make one attempt; `Again` when none is to be made now."""
         ...
 
 
@@ -147,8 +148,8 @@ class EmailChannel:
         self._composer = composer
         self._vault = vault
 
-    async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
-        """One SMTP transaction."""
+    async def send(self, parcel: Parcel, now_ms: int) -> Attempt | Again:
+        """One SMTP transaction, or when to come again."""
         try:
             message = await self._message(parcel)
         except (MessageError, VaultError) as error:

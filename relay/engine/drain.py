@@ -260,7 +260,10 @@ class Drain:
         finally:
             self._out -= 1
         self._busy -= 1
-        self._conclude(parcel.taken, attempt)
+        if isinstance(attempt, Again):
+            self._results.append(Result(parcel.taken.delivery.id, Mark.BACK, attempt.at_ms))
+        else:
+            self._conclude(parcel.taken, attempt)
         self._notice()
 
     def _conclude(self, one: Taken, attempt: Attempt) -> None:

@@ -12,6 +12,24 @@ from typing import Protocol
 from relay.errors import ConfigError, MessageError
 from relay.mail.dkim import DkimKey
 from relay.mail.mime import Address, address
+from relay.mail.pace import DomainLimit, WarmUp
+
+
+class TransportSettings(Protocol):
+    """One mail server of several. What is empty is as in the `mail` section; `name` is the host and port."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def start_tls(self) -> str: ...
+    @property
+    def ca_file(self) -> str: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def warm_up(self) -> WarmUp | None: ...
 
 
 class MailSettings(Protocol):
@@ -20,7 +38,8 @@ class MailSettings(Protocol):
     `url` is `smtp://[user:password@]host[:port]` or `smtps://…`. `start_tls` is `required`,
     `if_offered` or `never`. `ca_file` is a PEM file of certificates to trust besides the system's.
     `data_timeout_seconds` is how long the server may take to answer the final dot (RFC 5321, 4.5.3.2.6
-    asks for ten minutes: giving up earlier sends the message twice).
+    asks for ten minutes: giving up earlier sends the message twice). `transports` are tried after `url`, in
+    their order. `suspicions`, `probe_seconds` and `probe_max_seconds`: `relay.mail.standing`.
     """
 
     @property
@@ -50,9 +69,33 @@ class MailSettings(Protocol):
     @property
     def connections(self) -> int: ...
     @property
+    def transports(self) -> Sequence[TransportSettings]: ...
+    @property
+    def domain_limits(self) -> Sequence[DomainLimit]: ...
+    @property
+    def suspicions(self) -> int: ...
+    @property
+    def probe_seconds(self) -> float: ...
+    @property
+    def probe_max_seconds(self) -> float: ...
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+    @property
     def command_timeout_seconds(self) -> float: ...
     @property
     def data_timeout_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainTransport:
+    """One mail server as plain values."""
+
+    url: str
+    name: str = ""
+    start_tls: str = ""
+    ca_file: str = ""
+    connections: int = 0
+    warm_up: WarmUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +115,13 @@ class PlainMailSettings:
     timezones: Mapping[str, str] = field(default_factory=lambda: {"ja": "Asia/Tokyo"})
     dkim: Sequence[DkimKey] = ()
     connections: int = 4
-    command_timeout_seconds: float = 60
+    transports: Sequence[TransportSettings] = ()
+    domain_limits: Sequence[DomainLimit] = ()
+    suspicions: int = 3
+    probe_seconds: float = 5
+    probe_max_seconds: float = 300
+    connect_timeout_seconds: float = 30
+    command_timeout_seconds: float = 300
     data_timeout_seconds: float = 600
 
 

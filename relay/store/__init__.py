@@ -16,6 +16,7 @@ from relay.store.counters import Counters
 from relay.store.deadlines import Deadlines
 from relay.store.hints import Hints
 from relay.store.ledger import Ledger
+from relay.store.paces import Paces
 from relay.store.preferences import Choices
 from relay.store.queues import Queues
 from relay.store.readers import Readers
@@ -51,6 +52,7 @@ class Store:
     readers: Readers
     choices: Choices
     sources: Sources
+    paces: Paces
 
     @classmethod
     def over(cls, client: Client) -> Store:
@@ -72,6 +74,7 @@ class Store:
             readers=Readers(client, transfers.fields),
             choices=Choices(client),
             sources=Sources(client),
+            paces=Paces(client),
         )
 
     async def deliveries(

@@ -19,9 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from relay.errors import ConfigError
-from relay.mail.send import MESSAGES_PER_CONNECTION, Mailer, Server, parse_url
+from relay.mail.send import Mailer
+from relay.mail.server import MESSAGES_PER_CONNECTION, Server, parse_url
 from relay.mail.settings import PlainMailSettings
 from relay.model import Attempt, Outcome
+from relay.retry import Again
 from relay.store.stored import dump
 from tests.fakes.mails import SAMPLES, compose
 from tests.fakes.smtp import HANG_UP, SILENCE, SmtpFake
@@ -46,9 +48,16 @@ async def send(
 ) -> Attempt:
     mailer = Mailer(dataclasses.replace(settings, url=fake.url))
     try:
-        return await mailer.attempt(number=1, message=message or Message(), now_ms=5)
+        return await attempted(mailer, message, now_ms=5)
     finally:
         await mailer.close()
+
+
+async def attempted(mailer: Mailer, message: Message | None = None, *, number: int = 1, now_ms: int = 0) -> Attempt:
+    """An attempt that is made."""
+    attempt = await mailer.attempt(number=number, message=message or Message(), now_ms=now_ms)
+    assert isinstance(attempt, Attempt)
+    return attempt
 
 
 async def test_the_built_bytes_arrive_unchanged() -> None:
@@ -68,9 +77,9 @@ async def test_the_built_bytes_arrive_unchanged() -> None:
 ANSWERS = [
     ("mail", "421 4.3.2 shutting down", Outcome.TRANSPORT_DOWN),
     ("rcpt", "421 4.7.0 too many to this one", Outcome.DEFERRED),
-    ("mail", "451 4.7.1 later", Outcome.DEFERRED),
+    ("mail", "451 4.7.1 later", Outcome.TRANSPORT_DOWN),
     ("mail", "530 5.7.0 sign in first", Outcome.TRANSPORT_DOWN),
-    ("mail", "550 5.7.1 this sender may not", Outcome.REFUSED),
+    ("mail", "550 5.7.1 this sender may not", Outcome.TRANSPORT_DOWN),
     ("rcpt", "450 4.2.1 greylisted", Outcome.DEFERRED),
     ("rcpt", "452 4.2.2 mailbox full", Outcome.DEFERRED),
     ("rcpt", "552 5.2.2 mailbox full", Outcome.DEFERRED),
@@ -92,7 +101,7 @@ ANSWERS = [
     ("connect", "554 go away", Outcome.TRANSPORT_DOWN),
     ("connect", "hello there", Outcome.TRANSPORT_DOWN),
     ("connect", HANG_UP, Outcome.TRANSPORT_DOWN),
-    ("mail", HANG_UP, Outcome.DEFERRED),
+    ("mail", HANG_UP, Outcome.TRANSPORT_DOWN),
     ("rcpt", HANG_UP, Outcome.DEFERRED),
     ("data", HANG_UP, Outcome.AMBIGUOUS),
 ]
@@ -110,7 +119,7 @@ async def test_each_answer_has_its_outcome(step: str, answer: str, outcome: Outc
 
 SILENT = [
     ("connect", Outcome.TRANSPORT_DOWN),
-    ("mail", Outcome.TIMED_OUT),
+    ("mail", Outcome.TRANSPORT_DOWN),
     ("rcpt", Outcome.TIMED_OUT),
     ("data", Outcome.AMBIGUOUS),
 ]
@@ -135,7 +144,7 @@ async def test_a_composed_message_arrives_as_it_was_built(locale: str) -> None:
     message = compose(sample, locale)
     async with SmtpFake() as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
-        assert (await mailer.attempt(number=1, message=message, now_ms=0)).outcome is Outcome.ACCEPTED
+        assert (await attempted(mailer, message, number=1)).outcome is Outcome.ACCEPTED
         await mailer.close()
         received = await fake.next_message()
         assert received.raw == message.raw
@@ -144,7 +153,8 @@ async def test_a_composed_message_arrives_as_it_was_built(locale: str) -> None:
 
 async def test_without_a_server_nothing_is_lost() -> None:
     mailer = Mailer(PATIENT)
-    assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.TRANSPORT_DOWN
+    later = await mailer.attempt(number=1, message=Message(), now_ms=0)
+    assert isinstance(later, Again) and not later.spent
     assert await mailer.probe() == ["mail.url: no mail server is configured"]
     await mailer.close()
 
@@ -153,7 +163,7 @@ async def test_a_connection_is_used_again_until_its_share_is_sent() -> None:
     async with SmtpFake() as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
         for number in range(MESSAGES_PER_CONNECTION + 1):
-            await mailer.attempt(number=number, message=Message(), now_ms=0)
+            await attempted(mailer, number=number)
         await mailer.close()
         assert (fake.connections, len(fake.messages)) == (2, MESSAGES_PER_CONNECTION + 1)
 
@@ -161,9 +171,9 @@ async def test_a_connection_is_used_again_until_its_share_is_sent() -> None:
 async def test_a_stale_connection_is_replaced_unnoticed() -> None:
     async with SmtpFake() as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
-        await mailer.attempt(number=1, message=Message(), now_ms=0)
+        await attempted(mailer, number=1)
         fake.hang_up_all()
-        attempt = await mailer.attempt(number=1, message=Message(), now_ms=0)
+        attempt = await attempted(mailer, number=1)
         await mailer.close()
         assert (attempt.outcome, fake.connections, len(fake.messages)) == (Outcome.ACCEPTED, 2, 2)
 
@@ -172,8 +182,8 @@ async def test_a_refused_recipient_does_not_spoil_the_connection_for_the_next() 
     async with SmtpFake() as fake:
         fake.will("rcpt", "550 5.1.1 no such user")
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
-        first = await mailer.attempt(number=1, message=Message(), now_ms=0)
-        second = await mailer.attempt(number=1, message=Message(), now_ms=0)
+        first = await attempted(mailer, number=1)
+        second = await attempted(mailer, number=1)
         await mailer.close()
         assert (first.outcome, second.outcome) == (Outcome.BOUNCED, Outcome.ACCEPTED)
         assert fake.connections == 1
@@ -183,9 +193,8 @@ async def test_a_connection_is_not_used_after_a_timeout() -> None:
     async with SmtpFake() as fake:
         fake.will("rcpt", SILENCE)
         mailer = Mailer(dataclasses.replace(HASTY, url=fake.url))
-        await mailer.attempt(number=1, message=Message(), now_ms=0)
-        mailer._command_timeout = 10
-        assert (await mailer.attempt(number=2, message=Message(), now_ms=0)).outcome is Outcome.ACCEPTED
+        await attempted(mailer, number=1)
+        assert (await attempted(mailer, number=2)).outcome is Outcome.ACCEPTED
         await mailer.close()
         assert fake.connections == 2
 
@@ -193,9 +202,7 @@ async def test_a_connection_is_not_used_after_a_timeout() -> None:
 async def test_no_more_connections_than_allowed() -> None:
     async with SmtpFake() as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=fake.url))
-        attempts = await asyncio.gather(
-            *(mailer.attempt(number=1, message=Message(), now_ms=0) for _ in range(20))
-        )
+        attempts = await asyncio.gather(*(attempted(mailer, number=1) for _ in range(20)))
         await mailer.close()
         assert {attempt.outcome for attempt in attempts} == {Outcome.ACCEPTED}
         assert fake.connections <= 2
@@ -235,21 +242,21 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+def trusting(authority: trustme.CA, tmp_path: Path) -> PlainMailSettings:
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(file)
+    return dataclasses.replace(REQUIRED, ca_file=str(file))
 
 
 REQUIRED = dataclasses.replace(PATIENT, start_tls="required")
 
 
 async def test_required_tls_is_started_and_checked(
-    server_tls: ssl.SSLContext, trusting: ssl.SSLContext
+    server_tls: ssl.SSLContext, trusting: PlainMailSettings
 ) -> None:
     async with SmtpFake(tls=server_tls) as fake:
-        mailer = Mailer(dataclasses.replace(REQUIRED, url=fake.url), tls_context=trusting)
-        assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.ACCEPTED
+        mailer = Mailer(dataclasses.replace(trusting, url=fake.url))
+        assert (await attempted(mailer, number=1)).outcome is Outcome.ACCEPTED
         await mailer.close()
 
 
@@ -342,10 +349,10 @@ async def test_tls_only_if_offered_goes_without_where_it_is_not() -> None:
         assert (await send(fake, settings)).outcome is Outcome.ACCEPTED
 
 
-async def test_implicit_tls(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+async def test_implicit_tls(server_tls: ssl.SSLContext, trusting: PlainMailSettings) -> None:
     async with SmtpFake(tls=server_tls, implicit_tls=True) as fake:
-        mailer = Mailer(dataclasses.replace(REQUIRED, url=fake.url), tls_context=trusting)
-        assert (await mailer.attempt(number=1, message=Message(), now_ms=0)).outcome is Outcome.ACCEPTED
+        mailer = Mailer(dataclasses.replace(trusting, url=fake.url))
+        assert (await attempted(mailer, number=1)).outcome is Outcome.ACCEPTED
         await mailer.close()
         assert (await send(fake, REQUIRED)).outcome is Outcome.TRANSPORT_DOWN
 
@@ -358,7 +365,7 @@ async def test_signing_in(password: str, outcome: Outcome) -> None:
         quoted = password.replace("@", "%40").replace("/", "%2F")
         url = f"smtp://relay:{quoted}@127.0.0.1:{fake.port}"
         mailer = Mailer(dataclasses.replace(PATIENT, url=url))
-        attempt = await mailer.attempt(number=1, message=Message(), now_ms=0)
+        attempt = await attempted(mailer, number=1)
         problems = await mailer.probe()
         await mailer.close()
         assert attempt.outcome is outcome
@@ -375,7 +382,7 @@ async def test_a_password_never_leaves_this_machine_unencrypted(monkeypatch: pyt
     monkeypatch.setattr(Server, "local", False)
     async with SmtpFake(credentials=("relay", "secret")) as fake:
         mailer = Mailer(dataclasses.replace(PATIENT, url=f"smtp://relay:secret@127.0.0.1:{fake.port}"))
-        attempt = await mailer.attempt(number=1, message=Message(), now_ms=0)
+        attempt = await attempted(mailer, number=1)
         await mailer.close()
         assert attempt.outcome is Outcome.TRANSPORT_DOWN
         assert (fake.logins, fake.messages) == (0, [])
