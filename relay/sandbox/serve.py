@@ -30,6 +30,11 @@ from relay.model import TokenHolder
 from relay.sandbox import caller, clock, control
 from relay.sandbox.box import Box, Busy, Time
 from relay.sandbox.mount import Place, System, respond
+from relay.sandbox.sims import mounting as sims
+from relay.services import connect, policy_of
+from relay.store.sandbox import Sandboxes
+
+SYSTEMS: tuple[Callable[[Place], System], ...] = (sims.open_system,)
 from relay.sandbox.subscriptions import mounting as subscriptions
 from relay.services import connect, policy_of
 from relay.store.sandbox import Sandboxes

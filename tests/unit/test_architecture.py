@@ -30,6 +30,9 @@ DECISIONS = {
     "relay.sandbox.subscriptions.customers", "relay.sandbox.subscriptions.hooks", "relay.sandbox.subscriptions.model",
     "relay.sandbox.subscriptions.moving", "relay.sandbox.subscriptions.refusals", "relay.sandbox.subscriptions.requests",
     "relay.sandbox.subscriptions.telling", "relay.sandbox.subscriptions.views", "relay.sandbox.subscriptions.world",
+    "relay.sandbox.sims.assisted", "relay.sandbox.sims.billing", "relay.sandbox.sims.handlers", "relay.sandbox.sims.model",
+    "relay.sandbox.sims.refusals", "relay.sandbox.sims.requests", "relay.sandbox.sims.sign_in", "relay.sandbox.sims.views",
+    "relay.sandbox.sims.world",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.address_book",
            "relay.record", "relay.clock", "relay.logs", "relay.own",
