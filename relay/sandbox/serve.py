@@ -31,15 +31,11 @@ from relay.sandbox import caller, clock, control
 from relay.sandbox.box import Box, Busy, Time
 from relay.sandbox.mount import Place, System, respond
 from relay.sandbox.sims import mounting as sims
-from relay.services import connect, policy_of
-from relay.store.sandbox import Sandboxes
-
-SYSTEMS: tuple[Callable[[Place], System], ...] = (sims.open_system,)
 from relay.sandbox.subscriptions import mounting as subscriptions
 from relay.services import connect, policy_of
 from relay.store.sandbox import Sandboxes
 
-SYSTEMS: tuple[Callable[[Place], System], ...] = (subscriptions.open_system,)
+SYSTEMS: tuple[Callable[[Place], System], ...] = (subscriptions.open_system, sims.open_system)
 """Every system of the sandbox, opened at its place."""
 _LONGEST_SLEEP_S: Final = 0.5
 _SHORTEST_SLEEP_S: Final = 0.02
