@@ -65,6 +65,10 @@ class AddressBook:
         """One of the replies to `asked`."""
         return Readers.read(reply)
 
+    async def name(self, email: str) -> str:
+        """The name under which an address is kept."""
+        return reader_key(email, await self.key("address"))
+
     async def several(self, emails: Sequence[str]) -> list[Reader]:
         """How things stand with each of these."""
         return [Readers.read(reply) for reply in await (await self.asked(emails))] if emails else []
@@ -76,7 +80,7 @@ class AddressBook:
 
     async def change(self, email: str, change: Callable[[Reader], Reader]) -> tuple[Reader, Reader]:
         """Apply `change`, which may run several times; (before, after)."""
-        name = reader_key(email, await self.key("address"))
+        name = await self.name(email)
         sealed = self._vault.seal(normalised(email).encode(), context=f"reader:{name}")
         return await self._readers.change(name, sealed, change)
 

@@ -24,7 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
-from relay.config_mail import Mail
+from relay.config_mail import BouncesSection, Mail
 from relay.config_sources import Sandbox, Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
@@ -228,6 +228,7 @@ class Config(_Section):
     breaker: BreakerSection
     egress: Egress
     mail: Mail
+    bounces: BouncesSection
     mailbox: MailboxSection
     limits: Limits
     audit: AuditSection

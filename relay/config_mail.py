@@ -83,3 +83,11 @@ class Mail(_Table):
     def is_on(self) -> bool:
         """Whether a mail server is named."""
         return bool(self.url or self.transports)
+
+
+class BouncesSection(_Table):
+    """`[bounces]`"""
+
+    soft_to_suppress: Annotated[int, Field(ge=0)]
+    soft_within_seconds: _Seconds
+    complaints_to_suppress: Annotated[int, Field(ge=0)]

@@ -24,7 +24,7 @@ from relay.people import daily_id, delivery_id, is_daily
 RECOVERED = "endpoint.recovered"
 CHOOSABLE: tuple[str, ...] = (*(type_.value for type_ in EventType), REMINDER, RECOVERED)
 """The types of mails that a person may choose about."""
-ALWAYS: tuple[str, ...] = ("endpoint.warned", "endpoint.disabled")
+ALWAYS: tuple[str, ...] = ("endpoint.warned", "endpoint.disabled", "agent.bounced")
 """Those that come in any case."""
 DAILY = "daily"
 """In the place of a type, in a link: all that comes once a day."""

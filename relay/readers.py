@@ -12,10 +12,13 @@ import hmac
 import unicodedata
 
 import idna
-from msgspec import structs
+from msgspec import field, structs
 
 from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Record
+
+BOUNCES = frozenset({SuppressionReason.HARD_BOUNCE, SuppressionReason.SOFT_BOUNCES})
+"""The reasons that are nobody's wish."""
 
 
 class Suppression(Record, frozen=True, kw_only=True):
@@ -31,10 +34,13 @@ class Suppression(Record, frozen=True, kw_only=True):
 
 
 class Reader(Record, frozen=True, kw_only=True):
-    """One address. `lifted` counts how often a suppression was taken back, so that the next one is another."""
+    """One address. `lifted` counts how often a suppression was taken back, so that the next one is another. `soft`
+    and `complaints` have the reports that were counted, each with its time, Unix ms."""
 
     suppressed: Suppression | None = None
     lifted: int = 0
+    soft: dict[str, int] = field(default_factory=dict)
+    complaints: dict[str, int] = field(default_factory=dict)
 
 
 def suppressed(now: Reader, new: Suppression) -> Reader:
@@ -44,7 +50,9 @@ def suppressed(now: Reader, new: Suppression) -> Reader:
 
 def lifted(now: Reader) -> Reader:
     """The reader without a suppression."""
-    return now if now.suppressed is None else structs.replace(now, suppressed=None, lifted=now.lifted + 1)
+    if now.suppressed is None:
+        return now
+    return structs.replace(now, suppressed=None, lifted=now.lifted + 1, soft={}, complaints={})
 
 
 def normalised(email: str) -> str:

@@ -83,6 +83,15 @@ class Recorder:
         self._counters.add(f"relay_breaker_switches_total|to={breaker}")
         self._log.info("breaker." + breaker, endpoint=endpoint)
 
+    def reported(self, source: str, severity: str) -> None:
+        """A bounce or complaint came that counts."""
+        self._counters.add(f"relay_bounces_total|source={source}|severity={severity}")
+
+    def suppressed(self, reason: str, source: str, delivery: str | None) -> None:
+        """Nothing more is mailed to an address."""
+        self._counters.add(f"relay_suppressions_total|reason={reason}")
+        self._log.warning("mail.suppressed", reason=reason, source=source, delivery=delivery)
+
     def failed(self, delivery: Delivery) -> None:
         """The relay itself failed while sending; called while the exception is being handled."""
         self._counters.add("relay_internal_errors_total")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from aiohttp import web
@@ -12,8 +13,10 @@ from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import AdminAgentShape, PartnerShape
+from relay.api.shapes import AdminAgentShape, BouncedShape, PartnerShape
 from relay.model import AdminAgent, Identifier, Locale, Mailbox, Partner, Text
+from relay.readers import BOUNCES, Reader
+from relay.services import Services
 from relay.times import format_ms
 
 LISTING = "partners"
@@ -64,12 +67,12 @@ async def put(call: Call) -> web.Response:
         )
     )
     await recovery.registered(call.services, partner.key)
-    return answer(shown(partner), 201 if new else 200)
+    return answer(await known(call.services, partner), 201 if new else 200)
 
 
 async def get(call: Call) -> web.Response:
     """One partner."""
-    return answer(shown(await existing(call)))
+    return answer(await known(call.services, await existing(call)))
 
 
 async def list_(call: Call) -> web.Response:
@@ -78,7 +81,11 @@ async def list_(call: Call) -> web.Response:
     asked = query.page(LISTING)
     query.check()
     page = await call.services.store.registry.list_partners(asked.after, asked.limit)
-    return answer(listed(LISTING, page, [shown(partner) for partner in page.data]))
+    readers = await call.services.book.several([agent.email for one in page.data for agent in one.admin_agents])
+    left = iter(readers)
+    return answer(
+        listed(LISTING, page, [shown(one, [next(left) for _ in one.admin_agents]) for one in page.data])
+    )
 
 
 async def put_agents(call: Call) -> web.Response:
@@ -89,7 +96,7 @@ async def put_agents(call: Call) -> web.Response:
     )
     if partner is None:
         raise not_found("partner")
-    return answer(shown(partner))
+    return answer(await known(call.services, partner))
 
 
 async def remove(call: Call) -> web.Response:
@@ -107,16 +114,34 @@ async def existing(call: Call) -> Partner:
     return partner
 
 
-def shown(partner: Partner) -> PartnerShape:
-    """A partner as the API shows it."""
+async def known(services: Services, partner: Partner) -> PartnerShape:
+    """A partner with how things stand with its admin agents."""
+    return shown(partner, await services.book.several([agent.email for agent in partner.admin_agents]))
+
+
+def shown(partner: Partner, readers: Sequence[Reader]) -> PartnerShape:
+    """A partner as the API shows it; `readers` are its admin agents', in order."""
     return PartnerShape(
         id=partner.id,
         name=partner.name,
         locale=partner.locale,
         tenant_id=partner.tenant_id,
-        admin_agents=[AdminAgentShape(**agent.model_dump()) for agent in partner.admin_agents],
+        admin_agents=[
+            AdminAgentShape(**agent.model_dump(), bounced=bounced(reader))
+            for agent, reader in zip(partner.admin_agents, readers, strict=True)
+        ],
         created_at=format_ms(partner.created_at_ms),
         updated_at=format_ms(partner.updated_at_ms),
+    )
+
+
+def bounced(reader: Reader) -> BouncedShape | None:
+    """That mail to an address came back, where nothing is sent there because of it."""
+    why = reader.suppressed
+    if why is None or why.reason not in BOUNCES:
+        return None
+    return BouncedShape(
+        at=format_ms(why.at_ms), reason=why.reason, status=why.status or None, detail=why.detail or None
     )
 
 

@@ -22,6 +22,7 @@ from relay.api.browsers import from_our_page
 from relay.api.deliveries import shown as delivery_shown
 from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
+from relay.api.partners import known as known_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
 from relay.model import Endpoint
@@ -113,6 +114,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         partner=partner,
         endpoints=await asyncio.gather(*(with_health(services, one) for one in endpoints[:_ENDPOINTS_READ])),
         endpoint_count=len(endpoints),
+        people=(await known_partner(services, partner)).admin_agents,
         deliveries=await _deliveries(services, endpoints),
         activity=[activity_shown(partner.key, record) for record in activity.data],
         when=_when,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay.breaker import BreakerState
+from relay.closed import SuppressionReason
 from relay.findings import Check, Level
 from relay.model import (
     Audience,
@@ -33,12 +34,23 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class BouncedShape(Shape):
+    """Mail to an address came back. `status` is the enhanced status (RFC 3463), `detail` what the other side said."""
+
+    at: Time
+    reason: SuppressionReason
+    status: str | None
+    detail: str | None
+
+
 class AdminAgentShape(Shape):
-    """A person of a partner who is told by e-mail."""
+    """A person of a partner who is told by e-mail. `bounced` is null unless nothing is sent there because mail came
+    back; correct the address, or take it off the suppression list."""
 
     email: str
     name: str
     locale: str | None
+    bounced: BouncedShape | None
 
 
 class PreferencesShape(Shape):

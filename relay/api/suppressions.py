@@ -21,12 +21,11 @@ from relay.api.shapes import Shape, Time
 from relay.auth import NotAllowed
 from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Mailbox, Partner
-from relay.readers import Reader, Suppression, lifted, normalised, suppressed
+from relay.readers import BOUNCES, Reader, Suppression, lifted, normalised, suppressed
 from relay.times import format_ms
 
 LISTING, OF_PARTNER = "suppressions", "partner-suppressions"
 _MAILBOX: TypeAdapter[str] = TypeAdapter(Mailbox)
-_PARTNER_LIFTS = frozenset({SuppressionReason.HARD_BOUNCE, SuppressionReason.SOFT_BOUNCES})
 
 
 class SuppressionShape(Shape):
@@ -115,7 +114,7 @@ async def remove_of_partner(call: Call) -> web.Response:
         raise not_found("suppression")
 
     def change(now: Reader) -> Reader:
-        if now.suppressed is not None and not (call.caller.is_operator or now.suppressed.reason in _PARTNER_LIFTS):
+        if now.suppressed is not None and not (call.caller.is_operator or now.suppressed.reason in BOUNCES):
             raise NotAllowed("only the operator lifts this: it is no bounce")
         return lifted(now)
 

@@ -13,10 +13,14 @@ from typing import Protocol
 
 import orjson
 
+from relay.bounced import Bounces
+from relay.bounces import Report, Severity, severity_of
+from relay.closed import SuppressionSource
 from relay.errors import MessageError, SignatureError, VaultError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
-from relay.model import Attempt, Channel, Endpoint, Outcome
+from relay.mail.verdict import enhanced_status
+from relay.model import Attempt, Channel, Delivery, Endpoint, Outcome
 from relay.plan import Registered
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
@@ -143,7 +147,11 @@ class EmailChannel:
 
     channel = Channel.EMAIL
 
-    def __init__(self, mailer: Mailer, composer: Composer, vault: Vault) -> None:
+    def __init__(
+        self, mailer: Mailer, composer: Composer, vault: Vault, bounces: Bounces | None = None, tries: int = 0
+    ) -> None:
+        self._bounces = bounces
+        self._tries = tries
         self._mailer = mailer
         self._composer = composer
         self._vault = vault
@@ -154,7 +162,13 @@ class EmailChannel:
             message = await self._message(parcel)
         except (MessageError, VaultError) as error:
             return unsendable(parcel.number, now_ms, f"The message cannot be built: {error}")
-        return await self._mailer.attempt(number=parcel.number, message=message, now_ms=now_ms)
+        attempt = await self._mailer.attempt(number=parcel.number, message=message, now_ms=now_ms)
+        if self._bounces is not None and isinstance(attempt, Attempt) and attempt.outcome is not Outcome.ACCEPTED:
+            delivery = parcel.taken.delivery
+            report = report_of(delivery, attempt, last=self._tries > 0 and parcel.number % self._tries == 0)
+            # Before the attempt is recorded: a worker that dies in between sends again and is told the same.
+            await self._bounces.take(report, now_ms, of=delivery)
+        return attempt
 
     async def _message(self, parcel: Parcel) -> Letter:
         delivery = parcel.taken.delivery
@@ -181,3 +195,23 @@ class EmailChannel:
         letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
         await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))
         return letter
+
+
+def report_of(delivery: Delivery, attempt: Attempt, *, last: bool) -> Report:
+    """What a failed SMTP transaction says of its address. One refusal without an enhanced status is no proof that a
+    mailbox is gone: it counts as soft, and so does what was put off at the `last` try too."""
+    status = enhanced_status(attempt.answer)
+    severity = Severity.NONE
+    if attempt.outcome is Outcome.BOUNCED:
+        severity = severity_of(status)
+    elif attempt.outcome is Outcome.DEFERRED and last:
+        severity = Severity.SOFT
+    return Report(
+        id=f"{delivery.id}:smtp",
+        email=delivery.recipient.email or "",
+        severity=severity,
+        source=SuppressionSource.SMTP,
+        status=status,
+        detail=attempt.answer,
+        delivery=delivery.id,
+    )

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 
 from relay.address_book import AddressBook
+from relay.bounced import Bounces
 from relay.breaker import BreakerRules
 from relay.engine.accountant import Accountant
 from relay.engine.chainer import Chainer
@@ -116,7 +117,13 @@ class Engine:
         if services.mailer is not None:
             self._dispatchers[Channel.EMAIL] = dispatcher(
                 Hint.EMAIL,
-                EmailChannel(services.mailer, services.composer, services.vault),
+                EmailChannel(
+                    services.mailer,
+                    services.composer,
+                    services.vault,
+                    Bounces(store, services.book, config, self.recorder),
+                    len(config.retry.waits_seconds),
+                ),
                 worker.mail_in_flight,
                 worker.mailbox_window,
                 book=services.book,

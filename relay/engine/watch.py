@@ -17,21 +17,13 @@ from relay.advice import advise, reached_nobody
 from relay.mail.notice import EndpointNotice, NoticeType
 from relay.model import (
     Attempt,
-    Audience,
-    Channel,
     Delivery,
     Endpoint,
     EndpointState,
     Partner,
-    Recipient,
 )
-from relay.people import delivery_id, mailbox_id
-from relay.preferences import wanted
+from relay.notices import Notice, tell
 from relay.store import Store
-from relay.store.hints import Hint
-from relay.store.ledger import Line
-from relay.store.queues import Entry
-from relay.store.stored import Activity, dump, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +111,7 @@ class Watch:
         agents, once for failures that began at `since_ms`."""
         incident = f"{type}-{endpoint.id}-{since_ms}"
         counts = await self._store.queues.counts(endpoint.id)
-        notice = EndpointNotice(
+        shown = EndpointNotice(
             type=type,
             at_ms=now_ms,
             endpoint=endpoint.id,
@@ -132,67 +124,15 @@ class Watch:
             waiting=counts["due"] + counts["again"] + counts["fly"],
             disable_at_ms=until_ms,
         )
-        body = notice.body()
-        # No transfer's id can hold a space, so a notice's body has a slot of its own among them.
-        key = f"notice {endpoint.id}"
-        await self._store.transfers.keep_body(key, now_ms, Audience.SOURCE, body)
-        made, skips = wanted(
-            [
-                _notice(type, incident, key, partner, agent.email, agent.name, locale, now_ms)
-                for agent in partner.admin_agents
-                for locale in [agent.locale or partner.locale or self._patience.default_locale]
-            ],
-            await self._store.choices.of(partner.key),
-        )
-        record = Activity(
-            id=incident,
+        told = Notice(
             type=type,
-            at_ms=now_ms,
+            incident=incident,
+            about=f"notice {endpoint.id}",
+            body=shown.body(),
             endpoint=endpoint.id,
             note=None if last is None else advise(last, quiet=reached_nobody(last)),
-            told=[named(delivery) for delivery in made],
-            skips=skips,
         )
-        await self._store.ledger.append([Line(partner.key, incident, record, "", "", 0)])
-        if made:
-            await self._store.ledger.notice([(one.id, key, now_ms) for one in made], now_ms)
-            self._store.counters.owe(Channel.EMAIL, len(made))
-            entries = [
-                Entry(d.recipient.id, d.id, dump(d), "", now_ms, now_ms)
-                for d in made
-            ]
-            await self._store.client.batch([self._store.queues.enqueuing(entries)])
-            await self._store.hints.make_due(Hint.EMAIL, [(d.recipient.id, now_ms) for d in made])
+        await tell(self._store, told, partner, partner.admin_agents, self._patience.default_locale, now_ms)
         say = self._log.info if type is NoticeType.RECOVERED else self._log.warning
         say(type, endpoint=endpoint.id, partner=partner.id)
 
-
-def _notice(
-    type: str,
-    incident: str,
-    key: str,
-    partner: Partner,
-    email: str,
-    name: str,
-    locale: str,
-    now_ms: int,
-) -> Delivery:
-    to = Recipient(
-        id=mailbox_id(Audience.SOURCE, partner.key, email),
-        channel=Channel.EMAIL,
-        audience=Audience.SOURCE,
-        partner=partner.key,
-        email=email,
-        name=name,
-        locale=locale,
-    )
-    return Delivery(
-        id=delivery_id(to.id, incident),
-        event_id=incident,
-        type=type,
-        transfer="",
-        transfer_key=key,
-        sequence=now_ms,
-        created_at_ms=now_ms,
-        recipient=to,
-    )

@@ -15,7 +15,7 @@ import orjson
 
 from relay.errors import ConfigError, MessageError
 from relay.mail.dkim import Record, Signer
-from relay.mail.facts import Facts, endpoint_facts, transfer_facts
+from relay.mail.facts import Facts, agent_facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
 from relay.mail.mime import Address, address, build, date, digest, message_id, thread_index, unstructured
 from relay.mail.palette import palette
@@ -203,10 +203,13 @@ def _begun(view: dict[str, Any]) -> datetime:
 def _facts(view: dict[str, Any], words: Words, shown: int) -> Facts:
     if view["type"].startswith("endpoint."):
         return endpoint_facts(view, words)
+    if view["type"].startswith("agent."):
+        return agent_facts(view, words)
     return transfer_facts(view, words, shown=shown)
 
 
 def _which(view: dict[str, Any]) -> str:
     """The message file of a body: `<kind>/<type>.j2`."""
-    kind = "endpoint" if view["type"].startswith("endpoint.") else view["data"]["transfer"]["kind"]
+    about = view["type"].partition(".")[0]
+    kind = about if about in ("endpoint", "agent") else view["data"]["transfer"]["kind"]
     return f"{kind}/{view['type'].replace('.', '-').replace('_', '-')}.j2"

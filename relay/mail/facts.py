@@ -232,6 +232,23 @@ def endpoint_facts(view: dict[str, Any], words: Words) -> Facts:
     return Facts(heading, tuple(facts), None, "endpoint", values)
 
 
+def agent_facts(view: dict[str, Any], words: Words) -> Facts:
+    """The facts of a message about an admin agent whom mail does not reach (`relay.mail.notice`)."""
+    data, label = view["data"], words.label
+    when = words.moment(to_datetime(view["timestamp"]))
+    email, partner = clean(data["agent"]["email"], 254), clean(data["partner"]["name"])
+    facts = [
+        Fact(label("agent"), clean(data["agent"]["name"])),
+        Fact(label("partner"), partner),
+        Fact(label("when"), when),
+    ]
+    said = [clean(data[part], ERROR_LENGTH) for part in ("status", "detail") if data.get(part)]
+    if said:
+        facts.append(Fact(label("answer"), ": ".join(said)))
+    values = {"agent": email, "partner": partner, "for_good": bool(data["for_good"]), "when": when}
+    return Facts(Fact(label("address"), email, code=True), tuple(facts), None, "agent", values)
+
+
 def _party(party: dict[str, Any], words: Words, role: str) -> str:
     identity = clean(party.get("id", ""), _LONG_ID)
     if not party.get("name"):

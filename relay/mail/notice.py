@@ -1,6 +1,7 @@
-"""What is a partner's admin agent told of an endpoint?
+"""What is a partner's admin agent told of an endpoint, or of another admin agent?
 
-Three messages, one incident: a warning while it fails, that it was disabled, that it works again. The
+Three messages of an endpoint, one incident: a warning while it fails, that it was disabled, that it works again. One
+of a person whom mail does not reach. The
 body is stored and composed like a transfer's, so that these mails take the same way out.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -22,6 +23,32 @@ class NoticeType(StrEnum):
     WARNED = "endpoint.warned"
     DISABLED = "endpoint.disabled"
     RECOVERED = "endpoint.recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentNotice:
+    """Mail to one admin agent does not arrive: what the others are told. `for_good` when the mailbox is not there,
+    otherwise too many messages in a row failed. `status` and `detail` are what the other side said."""
+
+    type: ClassVar[str] = "agent.bounced"
+    at_ms: int
+    partner: str
+    name: str
+    email: str
+    status: str = ""
+    detail: str = ""
+    for_good: bool = True
+
+    def body(self) -> bytes:
+        """The bytes that `Composer.compose` takes."""
+        data = {
+            "agent": {"name": self.name, "email": self.email},
+            "partner": {"name": self.partner},
+            "status": self.status,
+            "detail": self.detail,
+            "for_good": self.for_good,
+        }
+        return orjson.dumps({"type": self.type, "timestamp": format_ms(self.at_ms), "data": data})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from relay.deadlines import REMINDER
-from relay.mail.notice import EndpointNotice, NoticeType
+from relay.mail.notice import AgentNotice, EndpointNotice, NoticeType
 from relay.model import MOVES_TO, Audience, Channel, EventType, Kind, Outcome, Recipient, Status
 
 DATE_MS = 1_795_237_500_000
@@ -206,6 +206,23 @@ def _reader(audience: Audience, email: str, name: str | None, *, with_link: bool
 
 
 def _notices() -> Iterator[Sample]:
+    for for_good in (True, False):
+        gone = AgentNotice(
+            at_ms=DATE_MS,
+            partner="Fabrikam Distribution Ltd.",
+            name="葵 田中",
+            email="aoi.tanaka@fabrikam.example",
+            status="5.1.1" if for_good else "5.2.2",
+            detail="User unknown" if for_good else "Mailbox full",
+            for_good=for_good,
+        )
+        yield Sample(
+            name="agent-bounced" if for_good else "agent-bounced-often",
+            type=gone.type,
+            kind="agent",
+            recipient=_reader(Audience.SOURCE, "agent@fabrikam.example", "Aoi Tanaka"),
+            body=gone.body(),
+        )
     for notice_type in NoticeType:
         recovered = notice_type is NoticeType.RECOVERED
         notice = EndpointNotice(

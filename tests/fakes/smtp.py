@@ -39,12 +39,13 @@ class Received:
 
 @dataclass
 class SmtpFake:
-    """`script[step]` has the answers of `connect`, `ehlo`, `mail`, `rcpt`, `data` and `rset`."""
+    """`refuse` has what RCPT is answered for an address; `script[step]` the answers of `connect`, `ehlo`, `mail`, `rcpt`, `data` and `rset`."""
 
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     credentials: tuple[str, str] | None = None
     smtputf8: bool = True
+    refuse: dict[str, str] = field(default_factory=dict)
     script: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
     messages: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -159,7 +160,7 @@ class _Handler:
     async def handle_RCPT(
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        answer = await self._scripted("rcpt", server)
+        answer = await self._scripted("rcpt", server) or self._fake.refuse.get(address)
         if answer is None:
             envelope.rcpt_tos.append(address)
         return answer or "250 OK"

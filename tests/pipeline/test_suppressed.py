@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
 
@@ -36,3 +38,91 @@ async def test_a_suppressed_address_is_sent_nothing_until_it_is_lifted(world: In
     await world.api.ask("POST", f"/v1/deliveries/{one['id']}/resend", expect=202)
     await world.sweep()
     assert [mail.to for mail in world.mail.messages] == [people[1], people[0]]
+
+
+AGENTS = [
+    {"email": "aoi@contoso.example", "name": "Aoi"},
+    {"email": "ben@contoso.example", "name": "Ben"},
+    {"email": "chi@contoso.example", "name": "Chi", "locale": "ja"},
+]
+
+
+async def bounced_agent(world: Inside, answer: str) -> Any:
+    """The source's first admin agent is refused with this answer; the partner, and who was mailed what."""
+    await world.api.register("contoso", admin_agents=AGENTS)
+    # The mailboxes of a transfer are drained at once: who is refused is said by the fake, not by order.
+    world.mail.refuse["aoi@contoso.example"] = answer
+    await world.api.post(step("t-1", "created", 1))
+    await world.sweep()
+    return await world.api.ask("GET", "/v1/partners/contoso")
+
+
+async def test_a_hard_bounce_of_an_admin_agent_is_shown_and_the_others_are_told_once(world: Inside) -> None:
+    partner = await bounced_agent(world, "550 5.1.1 <aoi@contoso.example>: user unknown")
+    shown = {agent["email"]: agent["bounced"] for agent in partner["admin_agents"]}
+    gone = shown.pop("aoi@contoso.example")
+    assert (gone["reason"], gone["status"], set(shown.values())) == ("hard_bounce", "5.1.1", {None})
+    (listed,) = (await world.api.ask("GET", "/v1/suppressions"))["data"]
+    told = await mails(world, "t-1")
+    assert (listed["email"], listed["source"]) == ("aoi@contoso.example", "smtp")
+    assert listed["delivery"] == told["aoi@contoso.example"]["id"]
+    assert (told["aoi@contoso.example"]["status"], told["aoi@contoso.example"]["reason"]) == ("exhausted", "bounced")
+    subjects = {mail.to: mail.parsed["Subject"] for mail in world.mail.messages if "aoi@" in mail.parsed["Subject"]}
+    assert subjects == {
+        "ben@contoso.example": "[Undeliverable] Mail to aoi@contoso.example",
+        "chi@contoso.example": "[配信不能] aoi@contoso.example 宛てのメール",
+    }
+    # What comes next is not even tried, and nobody is told again.
+    before = len(world.mail.messages)
+    await world.api.post(step("t-2", "created", 1))
+    await world.sweep()
+    assert (await mails(world, "t-2"))["aoi@contoso.example"]["reason"] == "suppressed"
+    assert len(world.mail.messages) == before + 2
+    log = await world.api.ask("GET", "/v1/partners/contoso/activity?type=agent.bounced")
+    assert [line["note"] for line in log["data"]] == [
+        "Mail to aoi@contoso.example does not arrive. 5.1.1 <aoi@contoso.example>: user unknown"
+    ]
+    # Lifted by the partner, it bounces again, which is another incident.
+    await world.api.ask("DELETE", "/v1/partners/contoso/suppressions/aoi@contoso.example", expect=204)
+    await world.api.post(step("t-3", "created", 1))
+    await world.sweep()
+    assert len([mail for mail in world.mail.messages if "aoi@" in mail.parsed["Subject"]]) == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("550 no such user here", "exhausted"),  # no enhanced status: it may be a policy
+        ("550 5.7.1 message refused", "exhausted"),
+        ("452 4.2.2 mailbox full", "pending"),
+        ("450 4.7.1 come back later", "pending"),
+    ],
+)
+async def test_what_is_no_proof_suppresses_nobody(world: Inside, answer: str, status: str) -> None:
+    partner = await bounced_agent(world, answer)
+    assert [agent["bounced"] for agent in partner["admin_agents"]] == [None, None, None]
+    assert (await mails(world, "t-1"))["aoi@contoso.example"]["status"] == status
+    assert len(world.mail.messages) == 2
+
+
+async def test_many_messages_that_fail_in_a_row_suppress(world: Inside) -> None:
+    await world.api.register("contoso", admin_agents=AGENTS[:2])
+    world.mail.refuse["aoi@contoso.example"] = "550 no such user here"
+    for number in range(1, 6):
+        await world.api.post(step(f"t-{number}", "created", 1))
+        await world.sweep()
+    partner = await world.api.ask("GET", "/v1/partners/contoso")
+    assert partner["admin_agents"][0]["bounced"]["reason"] == "soft_bounces"
+    told = [mail for mail in world.mail.messages if "aoi@" in mail.parsed["Subject"]]
+    assert [mail.to for mail in told] == ["ben@contoso.example"]
+
+
+async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
+    await bounced_agent(world, "550 5.1.1 user unknown")
+    link = await world.api.ask("POST", "/v1/partners/contoso/portal-links", expect=201)
+    path = "/portal/" + link["url"].partition("/portal/")[2]
+    async with world.api.http.get(world.api.base + path, allow_redirects=False) as answer:
+        session = answer.cookies["relay_portal"].value
+    _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
+    assert "5.1.1 user unknown" in " ".join(page.split())
+    assert page.count("bounced</span>") == 1

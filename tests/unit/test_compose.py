@@ -35,6 +35,8 @@ def test_every_message_carries_its_facts_in_both_parts(name: str, locale: str) -
     if sample.kind == "endpoint":
         facts = ["ep_01jd8m2k", "hooks.fabrikam.example", "Fabrikam Distribution Ltd."]
         assert all(re.search(r"1[,.\u202f]?234", part) for part in both(message))
+    elif sample.kind == "agent":
+        facts = ["aoi.tanaka@fabrikam.example", "葵 田中", "Fabrikam Distribution Ltd.", view["status"], view["detail"]]
     else:
         transfer = view["transfer"]
         facts = [transfer["id"], transfer["source"]["name"], transfer["target"]["name"]]
@@ -69,7 +71,7 @@ def test_the_id_comes_first_alone_on_its_line(name: str, locale: str) -> None:
     sample = SAMPLES[name]
     message = compose(sample, locale)
     data = orjson.loads(sample.body)["data"]
-    identity = data["transfer"]["id"] if "transfer" in data else data["endpoint"]["id"]
+    identity = data["agent"]["email"] if sample.kind == "agent" else (data.get("transfer") or data["endpoint"])["id"]
     assert message.text.split("\n")[1] == identity
     assert re.search(rf'<p class="id code"[^>]*monospace[^>]*>{re.escape(identity)}</p>', message.html)
 
