@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from relay.sandbox.box import Box
@@ -43,4 +44,5 @@ def respond(answer: Answer) -> web.Response:
     """An answer over HTTP."""
     if answer.body is None:
         return web.Response(status=answer.status, headers=answer.headers)
-    return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+    headers = {"Content-Type": "application/json", **answer.headers}
+    return web.Response(status=answer.status, body=orjson.dumps(answer.body), headers=headers)

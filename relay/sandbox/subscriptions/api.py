@@ -6,7 +6,7 @@ is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -38,7 +38,7 @@ class PartnerCenterApi:
 
     def app(self) -> web.Application:
         """The application that answers."""
-        app = web.Application(client_max_size=_MOST_BODY)
+        app = web.Application(client_max_size=_MOST_BODY, middlewares=[_in_its_words])
         app.add_routes(
             [
                 web.post("/login/{tenant}/oauth2/v2.0/token", self._token),
@@ -196,6 +196,20 @@ def consents(box: Box[World]) -> list[web.RouteDef]:
         return respond(await box.ask(lambda world, now: customers.consent(world, tenant, body, now)))
 
     return [web.get("/consent/{tenant}", show), web.post("/consent/{tenant}", give)]
+
+
+@web.middleware
+async def _in_its_words(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What the router refuses has the body of every other error."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        refusal = Code.NOT_FOUND.refuse(why=f"{request.method} {request.path}: {error.reason}")
+        return respond(Answer(error.status, refusal.answer.body))
 
 
 async def _body(request: web.Request) -> Any:
