@@ -69,6 +69,7 @@ class Mail(_Table):
     timezone: str
     timezones: dict[str, str]
     dkim: tuple[DkimSection, ...]
+    calendar: bool
     connections: _Positive
     transports: tuple[Transport, ...]
     domain_limits: tuple[DomainLimit, ...]

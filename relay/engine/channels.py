@@ -20,11 +20,13 @@ from relay.errors import MessageError, SignatureError, VaultError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.mail.verdict import enhanced_status
-from relay.model import Attempt, Channel, Delivery, Endpoint, Outcome
+from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome
+from relay.people import delivery_id
 from relay.plan import Registered
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
 from relay.store.queues import Taken
+from relay.store.transfers import Transfers
 from relay.vault import Vault
 from relay.webhook import WebhookSender
 
@@ -148,13 +150,20 @@ class EmailChannel:
     channel = Channel.EMAIL
 
     def __init__(
-        self, mailer: Mailer, composer: Composer, vault: Vault, bounces: Bounces | None = None, tries: int = 0
+        self,
+        mailer: Mailer,
+        composer: Composer,
+        vault: Vault,
+        transfers: Transfers,
+        bounces: Bounces | None = None,
+        tries: int = 0,
     ) -> None:
         self._bounces = bounces
         self._tries = tries
         self._mailer = mailer
         self._composer = composer
         self._vault = vault
+        self._transfers = transfers
 
     async def send(self, parcel: Parcel, now_ms: int) -> Attempt | Again:
         """One SMTP transaction, or when to come again."""
@@ -191,10 +200,21 @@ class EmailChannel:
             date_ms=delivery.created_at_ms,
             acceptance_url=link,
             locale=to.locale or "",
+            invited=self._composer.asks_whether_invited(parcel.body) and await self._was_invited(delivery),
         )
         letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
         await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))
         return letter
+
+    async def _was_invited(self, delivery: Delivery) -> bool:
+        """Whether this reader was sent the mail of the transfer's request, which may bring a calendar entry."""
+        record = await self._transfers.get(delivery.transfer_key)
+        return record is not None and any(
+            planned.id == delivery_id(delivery.recipient.id, step.event_id)
+            for step in record.timeline
+            if step.type is EventType.CREATED
+            for planned in step.deliveries
+        )
 
 
 def report_of(delivery: Delivery, attempt: Attempt, *, last: bool) -> Report:

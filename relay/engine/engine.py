@@ -121,6 +121,7 @@ class Engine:
                     services.mailer,
                     services.composer,
                     services.vault,
+                    store.transfers,
                     Bounces(store, services.book, config, self.recorder),
                     len(config.retry.waits_seconds),
                 ),

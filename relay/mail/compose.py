@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from relay.errors import ConfigError, MessageError
+from relay.mail import ics
 from relay.mail.dkim import Record, Signer
 from relay.mail.facts import Facts, agent_facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
@@ -71,6 +72,7 @@ class Composer:
         if config_mail.logo_url and not _is_link(config_mail.logo_url, "https://"):
             raise ConfigError(["mail.logo_url: give an https:// address without spaces, or leave it empty"])
         self._from: Address = own_address(config_mail, clean(config_mail.from_name))
+        self._calendar = config_mail.calendar
         self._signer = Signer(config_mail.dkim, self._from.domain)
 
     @property
@@ -94,18 +96,21 @@ class Composer:
         date_ms: int,
         acceptance_url: str | None = None,
         locale: str = "",
+        invited: bool = False,
     ) -> Composed:
         """The message for `recipient`; MessageError when it cannot be built.
 
         `body` is the stored view (or a notice about an endpoint); `acceptance_url` is used only for the
         recipient who may have it, and only where it is an https link. `locale` is what the reader
-        wants; when it is empty, the recipient's own.
+        wants; when it is empty, the recipient's own. `invited` says that the recipient got the mail of the
+        request, and a calendar entry with it (`relay.mail.ics`).
         """
         try:
             view = orjson.loads(body)
             words = choose(locale or recipient.locale or self._default, self._words, self._default)
             name, link = _which(view), self._link(view, recipient, acceptance_url)
-            shown = self._render(name, view, words, recipient, link)
+            entry = self._calendar and ics.wanted(view, invited=invited, date_ms=date_ms)
+            shown = self._render(name, view, words, recipient, link, entry=entry)
             begun = _begun(view)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as problem:
             raise MessageError(f"the stored body does not fit its message: {problem!r}") from problem
@@ -127,7 +132,15 @@ class Composer:
             ("X-Auto-Response-Suppress", "All"),
             ("Content-Language", words.locale),
         ]
-        raw = build(headers, text=shown.text, html=shown.html, token=f"{delivery_id}\n{event_id}")
+        calendar = None
+        if entry:
+            calendar = ics.entry(
+                view, uid=f"accept-{thread}@{domain}", title=f"[{words.one('event', 'entry')}] {shown.topic}",
+                note=shown.note, organizer=self._from, attendee=to.email, reference=shown.reference, date_ms=date_ms,
+            )  # fmt: skip
+        raw = build(
+            headers, text=shown.text, html=shown.html, token=f"{delivery_id}\n{event_id}", calendar=calendar
+        )
         return Composed(
             subject=shown.subject,
             html=shown.html,
@@ -139,13 +152,18 @@ class Composer:
             locale=words.locale,
         )
 
+    def asks_whether_invited(self, body: bytes) -> bool:
+        """Whether `compose` makes something of `invited` for this body."""
+        return self._calendar and ics.follows(orjson.loads(body))
+
     def _render(
-        self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, link: str
+        self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, link: str, *, entry: bool
     ) -> Rendered:
         path = f"{words.locale}/{name}"
         for shown in _SHOWN:
             facts = _facts(view, words, shown)
-            found = self._skins.render(path, self._values(facts, words, recipient, link))
+            values = self._values(facts, words, recipient, link) | {"entry": entry}
+            found = self._skins.render(path, values)
             if len(found.html.encode()) < MAX_HTML:
                 return found
         raise MessageError("the page would be longer than mail readers show")

@@ -156,6 +156,11 @@ def flow(text: str) -> str:
     return "\n\n".join(shown)
 
 
+def unwrapped(text: str) -> str:
+    """A block as plain text, each paragraph and point on one line of whatever length."""
+    return "\n".join(f"* {line}" if part.points else line for part in parts(str(text)) for line in part.lines)
+
+
 def labelled(label: str, value: str, *, room: int) -> str:
     """`label` and `value` in two columns, the first `room` wide."""
     pad = " " * max(2, room + 2 - columns(label))

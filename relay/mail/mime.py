@@ -18,6 +18,7 @@ from hashlib import sha256
 import idna
 
 from relay.errors import MessageError
+from relay.mail.ics import Entry
 
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.,()-]*", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,200}", re.ASCII)
@@ -115,21 +116,42 @@ def date(moment: datetime) -> str:
     )
 
 
-def build(headers: list[tuple[str, str]], *, text: str, html: str, token: str) -> bytes:
+def build(
+    headers: list[tuple[str, str]], *, text: str, html: str, token: str, calendar: Entry | None = None
+) -> bytes:
     """The whole message: `headers` in order (values already folded), then the two parts, text first.
 
-    `token` names the message and makes the boundary. MessageError when a line would be too long.
+    `token` names the message and makes the boundaries. With a `calendar` entry, that is attached: beside the two
+    parts and not one of them, or Outlook shows the entry in the place of the page. MessageError when a line would
+    be too long.
     """
     boundary = "=_" + sha256(token.encode()).hexdigest()[:32]
+    kind, body = _multipart("alternative", boundary, [_part("plain", text), _part("html", html)])
+    if calendar is not None:
+        outer = "=_" + sha256(f"mixed\n{token}".encode()).hexdigest()[:32]
+        kind, body = _multipart("mixed", outer, [f"{kind}\r\n\r\n".encode() + body, _attached(calendar)])
     lines = [f"{name}: {value}" for name, value in headers]
-    lines += ["MIME-Version: 1.0", f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
+    lines += ["MIME-Version: 1.0", kind, "", ""]
     head = "\r\n".join(lines).encode()
     if max(map(len, head.split(b"\r\n"))) > _MAX_LINE:
         raise MessageError("a header line would be longer than 998 bytes")
+    return head + body
+
+
+def _multipart(subtype: str, boundary: str, shown: list[bytes]) -> tuple[str, bytes]:
+    """The header that says what it is, and the bytes."""
     opening = b"--" + boundary.encode()
-    return b"\r\n".join(
-        [head + opening, _part("plain", text), opening, _part("html", html), opening + b"--\r\n"]
+    parts = [opening + b"\r\n" + part + b"\r\n" for part in shown]
+    return f'Content-Type: multipart/{subtype}; boundary="{boundary}"', b"".join([*parts, opening, b"--\r\n"])
+
+
+def _attached(entry: Entry) -> bytes:
+    head = (
+        f"Content-Type: text/calendar; charset=utf-8; method={entry.method}\r\n"
+        f'Content-Disposition: attachment; filename="{entry.name}"\r\n'
+        "Content-Transfer-Encoding: base64\r\n\r\n"
     )
+    return head.encode() + encodebytes(entry.data).replace(b"\n", b"\r\n")
 
 
 def _part(subtype: str, body: str) -> bytes:

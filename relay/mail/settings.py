@@ -67,6 +67,8 @@ class MailSettings(Protocol):
     @property
     def dkim(self) -> Sequence[DkimKey]: ...
     @property
+    def calendar(self) -> bool: ...
+    @property
     def connections(self) -> int: ...
     @property
     def transports(self) -> Sequence[TransportSettings]: ...
@@ -114,6 +116,7 @@ class PlainMailSettings:
     timezone: str = "UTC"
     timezones: Mapping[str, str] = field(default_factory=lambda: {"ja": "Asia/Tokyo"})
     dkim: Sequence[DkimKey] = ()
+    calendar: bool = True
     connections: int = 4
     transports: Sequence[TransportSettings] = ()
     domain_limits: Sequence[DomainLimit] = ()

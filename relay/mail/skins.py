@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from markupsafe import Markup
 
 from relay.errors import MessageError
 from relay.mail.catalogue import Language
-from relay.mail.flow import columns, flow, labelled, parts, wrap
+from relay.mail.flow import columns, flow, labelled, parts, unwrapped, wrap
 from relay.mail.progress import line
 from relay.mail.words import clean
 
@@ -43,6 +45,14 @@ def fonts(locale: str, *, mso: bool) -> str:
     """The type faces for a language: one character is drawn differently in China, Japan and Korea."""
     own, word = _FACES.get(locale, (_JAPANESE, "Meiryo"))
     return f"'Segoe UI', {word}" if mso else f"{_LATIN}, {own}, sans-serif"
+
+
+def linked_data(value: dict[str, Any]) -> Markup:
+    """`value` as JSON-LD for a `script` element, which nothing in it can end."""
+    plain = orjson.dumps(value, default=str).decode()
+    for mark in "<>&\u2028\u2029":
+        plain = plain.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(plain)  # noqa: S704 - escaped above
 
 
 class _Loader(FileSystemLoader):
@@ -99,12 +109,17 @@ def inlined(source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One message in words. `topic` is what its subject has in common with the others of its thread."""
+    """One message in words. `topic` is what its subject has in common with the others of its thread.
+
+    `note` is what stands in a calendar entry, where one goes with it.
+    """
 
     subject: str
     topic: str
+    reference: str
     text: str
     html: str
+    note: str
 
 
 class Skins:
@@ -115,15 +130,17 @@ class Skins:
         self._text = _environment(loader, autoescape=False)
         self._text.filters |= {
             "flow": flow,
+            "unwrapped": unwrapped,
             "columns": columns,
             "labelled": labelled,
             "wrap": wrap,
             "line": line,
         }
         self._html = _environment(loader, autoescape=True)
-        self._html.filters |= {"parts": parts}
+        self._html.filters |= {"parts": parts, "linked_data": linked_data}
         self._subject_skin = self._text.get_template("_skin/subject.txt")
         self._text_skin = self._text.get_template("_skin/text.txt")
+        self._note_skin = self._text.get_template("_skin/note.txt")
         self._html_skin = self._html.get_template("_skin/html.html")
 
     def render(self, name: str, values: dict[str, Any]) -> Rendered:
@@ -135,8 +152,10 @@ class Skins:
             return Rendered(
                 subject,
                 topic,
+                values["reference"],
                 _tidy(text.render(values, skin=self._text_skin)),
                 _EMPTY_LINES.sub("\n", page).lstrip(),
+                text.render(values, skin=self._note_skin).strip() if values["entry"] else "",
             )
         except TemplateError as problem:
             raise MessageError(f"the message {name} cannot be rendered: {problem}") from problem

@@ -1,7 +1,7 @@
 """A real SMTP server on loopback whose answers a test writes beforehand.
 
-`SmtpFake` runs aiosmtpd's protocol in the test's own event loop. Every message it accepts is kept; a
-step may be scripted to answer something else, to say nothing, or to hang up. A script entry is used
+`SmtpFake` runs aiosmtpd's protocol in the test's own event loop. Every message it accepts is kept, and in
+`offered` the bytes of every one that came as far as its final dot; a step may be scripted to answer something else, to say nothing, or to hang up. A script entry is used
 once, in order; without one the step succeeds.
 """
 
@@ -48,6 +48,7 @@ class SmtpFake:
     refuse: dict[str, str] = field(default_factory=dict)
     script: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
     messages: list[Received] = field(default_factory=list)
+    offered: list[bytes] = field(default_factory=list)
     connections: int = 0
     logins: int = 0
     port: int = 0
@@ -169,6 +170,8 @@ class _Handler:
         return await self._scripted("rset", server) or "250 OK"
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        self._fake.offered.append(envelope.content)
         answer = await self._scripted("data", server)
         if answer is None:
             content = envelope.content

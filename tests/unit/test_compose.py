@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email.message import EmailMessage
 
 import orjson
 import pytest
@@ -84,7 +85,9 @@ def test_the_page_is_sound(name: str, locale: str) -> None:
     assert page.tags[0] == ("html", {"lang": locale, "dir": "ltr"})
     wrapper = next(attrs for tag, attrs in page.tags if tag == "div")
     assert wrapper["lang"] == locale
-    assert not [tag for tag, _ in page.tags if tag in ("img", "script", "link", "iframe", "form")]
+    assert not [tag for tag, _ in page.tags if tag in ("img", "link", "iframe", "form")]
+    scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+    assert scripts == ([{"type": "application/ld+json"}] if "with-link" in name else [])
     for tag, attrs in page.tags:
         if tag == "table":
             assert attrs.get("role") == "presentation" or attrs["class"] == "facts"
@@ -108,7 +111,9 @@ def test_the_bytes_parse_back(name: str, locale: str) -> None:
     message = compose(SAMPLES[name], locale)
     mail = parsed(message)
     assert not mail.defects
-    plain, page = mail.iter_parts()
+    body = mail.get_payload(0) if mail.get_content_type() == "multipart/mixed" else mail
+    assert isinstance(body, EmailMessage) and body.get_content_type() == "multipart/alternative"
+    plain, page = body.iter_parts()
     assert (plain.get_content_type(), page.get_content_type()) == ("text/plain", "text/html")
     assert plain.get_content().replace("\r\n", "\n") == message.text
     assert page.get_content().replace("\r\n", "\n") == message.html
@@ -298,6 +303,37 @@ def test_what_must_be_said_is_said_in_both_parts(name: str, english: list[str], 
         for part in whole:
             for phrase in phrases:
                 assert squeezed(phrase) in part, phrase
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_what_a_mail_reader_may_offer_to_do_is_in_the_root_user_s_mail_alone(locale: str) -> None:
+    """Gmail's mark-up: a button beside the subject, which goes where the one in the mail goes."""
+    for sample in SAMPLES.values():
+        found = re.findall(r'<script type="application/ld\+json">(.*?)</script>', compose(sample, locale).html, re.DOTALL)
+        assert bool(found) == (sample.url is not None), sample.name
+        for one in found:
+            said = orjson.loads(one)
+            action = said["potentialAction"]
+            assert (said["@context"], said["@type"]) == ("http://schema.org", "EmailMessage")
+            assert (action["@type"], action["target"], action["url"]) == ("ViewAction", LINK, LINK)
+            assert action["name"] in on_one_line(compose(sample, locale).text) and said["description"]
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_no_link_ends_the_mark_up_early() -> None:
+    url = "https://a.example/</script><script>alert(1)</script>?a=1&b=2"
+    html = compose(SAMPLES["sim-created-target-root-with-link"], "en", acceptance_url=url).html
+    assert [attrs for tag, attrs in seen(html).tags if tag == "script"] == [{"type": "application/ld+json"}]
+    (found,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', html, re.DOTALL)
+    assert orjson.loads(found)["potentialAction"]["target"] == url
+
+
+def test_a_link_without_tls_is_no_button_of_the_mail_reader() -> None:
+    html = compose(SAMPLES["sim-created-target-root-with-link"], "en", acceptance_url="http://127.0.0.1/accept").html
+    assert "http://127.0.0.1/accept" in html and "ld+json" not in html
 
 
 @pytest.mark.parametrize("locale", LOCALES)

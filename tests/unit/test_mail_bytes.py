@@ -80,7 +80,7 @@ def test_the_headers() -> None:
         "X-Auto-Response-Suppress: All",
         "Content-Language: en",
         "MIME-Version: 1.0",
-        'Content-Type: multipart/alternative; boundary="#"',
+        'Content-Type: multipart/mixed; boundary="#"',
     ]
     assert parsed(message)["Date"].datetime == datetime.fromtimestamp(DATE_MS / 1000, UTC)
 
