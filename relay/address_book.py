@@ -46,9 +46,9 @@ class AddressBook:
         It stays the same when the keys of the ring are replaced.
         """
         if self._root is None:
-            sealed = await self._readers.sealed_key()
+            sealed = await self._readers.key.get()
             if sealed is None:
-                sealed = await self._readers.keep_key(self._vault.seal(generate_key(), context=CONTEXT))
+                sealed = await self._readers.key.keep(self._vault.seal(generate_key(), context=CONTEXT))
             root = self._vault.open(sealed, context=CONTEXT)
             if len(root) != KEY_BYTES:
                 raise VaultError("the key that addresses are named with was cut short")

@@ -15,8 +15,8 @@ CONTEXT = "chain:key"
 
 async def chain_key(chains: Chains, vault: Vault) -> Ed25519Key:
     """The key. Raises VaultError when none of the ring opens it, and StoreError."""
-    sealed = await chains.sealed_key()
+    sealed = await chains.key.get()
     if sealed is None:
         private, _ = new_signing_key()
-        sealed = await chains.keep_key(vault.seal(private.encode(), context=CONTEXT))
+        sealed = await chains.key.keep(vault.seal(private.encode(), context=CONTEXT))
     return Ed25519Key.parse(vault.open(sealed, context=CONTEXT).decode())

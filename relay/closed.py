@@ -126,7 +126,7 @@ class SkipReason(StrEnum):
     DUPLICATE_ADDRESS = "duplicate_address"  # the same mailbox is already told of this event
     SUPPRESSED = "suppressed"  # the mailbox bounced or asked for no more
     MUTED = "muted"  # the person chose not to be told of this type
-    NO_SUCH_EVENT = "no_such_event"  # this kind of transfer has no such step
+    NO_SUCH_EVENT = "no_such_event"  # the endpoint's format has no event for this step
     UNPLANNABLE = "unplannable"  # the relay failed to plan the event; its log says why
 
 
@@ -184,6 +184,14 @@ class EndpointState(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
+
+
+class WebhookFormat(StrEnum):
+    """In which words an endpoint is told (`relay.formats`)."""
+
+    STANDARD = "standard"
+    CLOUDEVENTS = "cloudevents"
+    PARTNER_CENTER = "partner_center"
 
 
 class TokenHolder(StrEnum):

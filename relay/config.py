@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from relay.config_mail import BouncesSection, Mail
-from relay.config_sources import Sandbox, Sources, read_secrets
+from relay.config_sources import Formats, Sandbox, Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
 from relay.fields import database_url, network, proxy_or_none, span, wakes_url, web_url_or_none
@@ -237,6 +237,7 @@ class Config(_Section):
     log: Log
     sources: Sources
     sandbox: Sandbox
+    formats: Formats
     notify: Notify
 
 

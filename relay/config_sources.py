@@ -1,7 +1,8 @@
 """Which transfer systems does the relay listen to, and how does it reach them?
 
-The `[sources.*]` part of the settings (see relay.config). A source is on when it names somebody to listen
-for: a tenant of Partner Center, an operator of SORACOM.
+The `[sources.*]` part of the settings (see relay.config), and with it those that speak as such a system does
+(`[formats.*]`, `[sandbox]`). A source is on when it names somebody to listen for: a tenant of Partner Center, an
+operator of SORACOM.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from relay.closed import WebhookFormat
 
 _WEB_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _SECRET_FIELDS = ("client_secret", "refresh_token", "key")
@@ -116,6 +119,33 @@ class Sources(_Section):
 
     partner_center: PartnerCenter
     soracom: Soracom
+
+
+class CloudEventsFormat(_Section):
+    """`[formats.cloudevents]`"""
+
+    source: str
+
+
+class PartnerCenterFormat(_Section):
+    """`[formats.partner_center]`"""
+
+    api_url: Url
+    organisation: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Formats(_Section):
+    """`[formats]`: other words for webhooks than the standard ones."""
+
+    cloudevents: CloudEventsFormat
+    partner_center: PartnerCenterFormat
+
+    def origins(self, base_url: str) -> dict[WebhookFormat, str]:
+        """Who each format names as its sender, of a relay at `base_url`."""
+        return {
+            WebhookFormat.CLOUDEVENTS: self.cloudevents.source or base_url,
+            WebhookFormat.PARTNER_CENTER: self.partner_center.api_url,
+        }
 
 
 class Sandbox(_Section):

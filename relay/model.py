@@ -34,6 +34,7 @@ from relay.closed import (
     SkipReason,
     Status,
     TokenHolder,
+    WebhookFormat,
     When,
 )
 from relay.forms import EventId, Identifier, Locale, Mailbox, Text, Timestamp, day, web_link
@@ -227,7 +228,7 @@ class Endpoint(_Stored):
     sealed_headers: str | None = None
     header_names: tuple[str, ...] = ()
     rate_limit: int | None = None
-    format: Literal["standard"] = "standard"
+    format: WebhookFormat = WebhookFormat.STANDARD
     secrets: tuple[Secret, ...] = ()
     signing_key: Secret | None = None
     previous_signing_keys: tuple[Secret, ...] = ()
@@ -296,6 +297,7 @@ class Recipient(Record, frozen=True, kw_only=True):
 
     `id` is a function of the endpoint, or of the address and its role; it names the queue. `is_root`
     marks the root user of a SIM's target, who gets the acceptance link where there is one (`with_link`).
+    `format` is an endpoint's as it was when the delivery was planned, `origin` who the format names as its sender.
     """
 
     id: str
@@ -308,6 +310,8 @@ class Recipient(Record, frozen=True, kw_only=True):
     locale: str | None = None
     is_root: bool = False
     with_link: bool = False
+    format: WebhookFormat = WebhookFormat.STANDARD
+    origin: str = ""
 
 
 class Delivery(Record, frozen=True, kw_only=True):
@@ -361,5 +365,5 @@ __all__ = [
     "EventId", "EventType", "Identifier", "Item", "ItemError", "Kind", "Locale", "Mailbox", "Outcome",
     "Partner", "Party", "Producer", "ProductType", "Recipient", "Record", "Reseller", "Scope", "Secret", "Skip",
     "SkipReason", "Status", "Text", "Timestamp", "Token", "TokenHolder", "Transfer",
-    "When",
+    "WebhookFormat", "When",
 ]  # fmt: skip

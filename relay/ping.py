@@ -1,7 +1,7 @@
 """Does an endpoint take a signed message right now?
 
 `relay.ping` is about no transfer: it is sent once, by hand, and is not a delivery. It is signed with the
-keys and carries the headers that the endpoint's deliveries would.
+keys, carries the headers and is written in the format that the endpoint's deliveries would.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import orjson
 
 from relay.auth import random_text
 from relay.errors import SignatureError, VaultError
-from relay.model import PING, Attempt, Endpoint, Outcome, Secret
+from relay.formats import ping as in_format
+from relay.model import PING, Attempt, Endpoint, Outcome, Secret, WebhookFormat
 from relay.services import Services
 from relay.signing import Ed25519Key, HmacKey, Key
 from relay.times import format_ms
@@ -31,9 +32,14 @@ class Ping:
 async def ping(services: Services, endpoint: Endpoint, now_ms: int, *, forged: bool = False) -> Ping:
     """One attempt; the endpoint need not be stored, nor enabled. `forged` signs it with a secret that nobody
     has: who takes it does not verify."""
+    message_id = f"ping-{random_text(20)}"
     body = orjson.dumps({"type": PING, "timestamp": format_ms(now_ms), "data": {"endpoint": endpoint.id}})
+    config, format_, worn = services.config, endpoint.format, None
     try:
         keys, headers = _opened(services.vault, endpoint, now_ms)
+        if format_ is not WebhookFormat.STANDARD:
+            body = in_format(format_, config.formats.origins(config.server.base_url)[format_], message_id, body)
+            worn = await services.callback_key.headers(format_, body, now_ms, headers)
     except (VaultError, SignatureError, ValueError):
         why = "The endpoint's secret cannot be used; rotate it."
         unsent = Attempt(number=1, at_ms=now_ms, duration_ms=0, outcome=Outcome.UNSENDABLE, detail=why)
@@ -41,12 +47,13 @@ async def ping(services: Services, endpoint: Endpoint, now_ms: int, *, forged: b
     attempt = await services.sender.attempt(
         number=1,
         url=endpoint.url,
-        message_id=f"ping-{random_text(20)}",
+        message_id=message_id,
         body=body,
         keys=[HmacKey(os.urandom(32))] if forged else keys,
         headers=headers,
         now_ms=now_ms,
         origin=endpoint.consent_origin,
+        worn=worn,
     )
     return Ping(attempt, body)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
-from relay import view
+from relay import formats, view
 from relay.model import (
     Audience,
     CancelReason,
@@ -28,6 +28,7 @@ from relay.model import (
     Record,
     Skip,
     SkipReason,
+    WebhookFormat,
     When,
 )
 from relay.people import delivery_id, is_daily, mailbox_id, people
@@ -36,6 +37,7 @@ from relay.readers import Reader
 
 PARTNERS = (Audience.SOURCE, Audience.TARGET, Audience.RESELLER)
 """The audiences that are organisations and may be registered with the relay."""
+_NO_ORIGINS: Mapping[WebhookFormat, str] = {}
 _POSSIBLE: tuple[tuple[Audience, Channel], ...] = (
     (Audience.SOURCE, Channel.WEBHOOK),
     (Audience.TARGET, Channel.WEBHOOK),
@@ -136,9 +138,10 @@ def plan(
     derived_email: bool = False,
     only: Audience | None = None,
     by: Channel | None = None,
+    origins: Mapping[WebhookFormat, str] = _NO_ORIGINS,
 ) -> Plan:
     """Who is told of this step. `only` limits it to one audience that is told afterwards, `by` that to
-    the one channel that it did not have."""
+    the one channel that it did not have. `origins` is who each format names as its sender."""
     made = Plan()
     told = _told(row.webhook, row.email, row.activity)
     for audience, channel, is_told in told:
@@ -149,7 +152,7 @@ def plan(
         elif (reason := _hindrance(step, channel, derived_email=derived_email)) is not None:
             made.skips.append(Skip(audience=audience, channel=channel, reason=reason))
         else:
-            _tell(made, step, audience, channel, row, registered, default_locale)
+            _tell(made, step, audience, channel, row, registered, default_locale, origins)
     shown = {d.recipient.audience: None for d in made.deliveries} | {f.audience: None for f in made.feed}
     if shown:
         made.bodies = view.messages(
@@ -197,6 +200,7 @@ def _tell(
     row: Row,
     registered: Mapping[str, Registered],
     default_locale: str,
+    origins: Mapping[WebhookFormat, str],
 ) -> None:
     key = party_key(audience, step.event)
     known = registered.get(key) if key is not None else None
@@ -225,13 +229,18 @@ def _tell(
         case Channel.WEBHOOK:
             if known is not None and key is not None:
                 made.feed.append(Told(audience, key))
-                _webhooks(made, step, audience, key, known.endpoints.values())
+                _webhooks(made, step, audience, key, known.endpoints.values(), origins)
         case Channel.EMAIL:
             _emails(made, step, audience, key, partner, default_locale, registered)
 
 
 def _webhooks(
-    made: Plan, step: Step, audience: Audience, partner: str, endpoints: Iterable[Endpoint]
+    made: Plan,
+    step: Step,
+    audience: Audience,
+    partner: str,
+    endpoints: Iterable[Endpoint],
+    origins: Mapping[WebhookFormat, str],
 ) -> None:
     found = False
     for endpoint in endpoints:
@@ -254,6 +263,8 @@ def _webhooks(
             audience=audience,
             partner=partner,
             endpoint=endpoint.id,
+            format=endpoint.format,
+            origin=origins.get(endpoint.format, ""),
         )
         made.deliveries.append(_delivery(step, to))
         if endpoint.ordering == "none":
@@ -268,6 +279,8 @@ def unwanted(endpoint: Endpoint, event: Event, audience: Audience) -> SkipReason
     """Why an endpoint does not get this event; None when it does."""
     if endpoint.event_types is not None and event.type not in endpoint.event_types:
         return SkipReason.TYPE_NOT_SUBSCRIBED
+    if not formats.has_word_for(endpoint.format, event):
+        return SkipReason.NO_SUCH_EVENT
     limits = endpoint.filter
     transfer = event.transfer
     customer = (transfer.customer.id if transfer.customer is not None else None) or ""

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.address_book import CONTEXT as READERS
-from relay.chain_key import CONTEXT
+from relay.callback_key import CONTEXT as CALLBACKS
+from relay.chain_key import CONTEXT as CHAIN
 from relay.errors import VaultError
 from relay.model import Endpoint, Producer, Secret
-from relay.store.chain import Chains
-from relay.store.client import Client, GroupCommit, Script
-from relay.store.readers import Readers
-from relay.store.registry import Registry
+from relay.store import Store
+from relay.store.client import Client
 from relay.store.sealed import Sealed, SealedValues
 from relay.vault import Vault
 
@@ -42,10 +41,14 @@ class Rotation:
     """Walks over everything sealed. Raises `StoreError`."""
 
     def __init__(self, client: Client, vault: Vault) -> None:
-        self._registry = Registry(client)
+        store = Store.over(client)
+        self._registry = store.registry
         self._values = SealedValues(client)
-        self._chains = Chains(client)
-        self._readers = Readers(client, GroupCommit(client, Script.read("fields")))
+        self._keys = (
+            ("signing key", store.chains.key, CHAIN),
+            ("address key", store.readers.key, READERS),
+            ("callback key", store.callback_key, CALLBACKS),
+        )
         self._vault = vault
 
     async def rotate(self) -> Walk:
@@ -70,12 +73,10 @@ class Rotation:
         for producer in await self._registry.list_producers():
             if self._look(seen, "producer", _of_producer(producer)) and change:
                 await self._registry.change_producer(producer.id, self._producer_again)
-        sealed = await self._chains.sealed_key()
-        if sealed is not None and self._look(seen, "signing key", [(sealed, CONTEXT)]) and change:
-            await self._chains.replace_key(sealed, self._again(sealed, CONTEXT))
-        sealed = await self._readers.sealed_key()
-        if sealed is not None and self._look(seen, "address key", [(sealed, READERS)]) and change:
-            await self._readers.replace_key(sealed, self._again(sealed, READERS))
+        for what, key, context in self._keys:
+            sealed = await key.get()
+            if sealed is not None and self._look(seen, what, [(sealed, context)]) and change:
+                await key.replace(sealed, self._again(sealed, context))
         found = self._values
         for values in (found.links(), found.messages(), found.addresses(), found.refresh_tokens()):
             async for some in values:

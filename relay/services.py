@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from relay import __version__
 from relay.address_book import AddressBook
+from relay.callback_key import FOLDER, CallbackKey
 from relay.clock import Clock
 from relay.config import Config
 from relay.data import templates_dir
@@ -49,6 +50,7 @@ class Services:
     mailer: Mailer | None
     composer: Composer
     book: AddressBook
+    callback_key: CallbackKey
     clock: Callable[[], int]
     log: FilteringBoundLogger
     nudge_fan_out: Callable[[], None] = _nobody
@@ -67,6 +69,14 @@ def policy_of(config: Config) -> Policy:
         allowed_ports=egress.allowed_ports,
         deny_networks=egress.deny_networks,
         own=own_addresses(),
+    )
+
+
+def callback_key_of(config: Config, store: Store, vault: Vault) -> CallbackKey:
+    """What signs callbacks, with the addresses that people reach the relay at."""
+    organisation = config.formats.partner_center.organisation
+    return CallbackKey(
+        store.callback_key, vault, folder_url=config.server.base_url + FOLDER, organisation=organisation
     )
 
 
@@ -148,6 +158,7 @@ async def open_services(
             mailer=mailer,
             composer=Composer(config.mail, templates_dir()),
             book=AddressBook(store.readers, vault),
+            callback_key=callback_key_of(config, store, vault),
             clock=clock,
             log=log,
             nudge_fan_out=fan_out,

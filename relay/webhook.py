@@ -82,9 +82,11 @@ class WebhookSender:
         headers: Mapping[str, str],
         now_ms: int,
         origin: str | None = None,
+        worn: Mapping[str, str] | None = None,
     ) -> Attempt:
         """One POST of `body` to `url`, signed by all of `keys` at `now_ms`, with the endpoint's `headers`.
-        `origin` is who the endpoint consented to hear from, where it was asked (`relay.consent`).
+        `origin` is who the endpoint consented to hear from, where it was asked (`relay.consent`); `worn` are
+        the headers that another format than the standard one has.
 
         A kept-alive connection that turns out dead before any answer is replaced once, at once, with the
         same bytes (`second_try`). What cannot be signed or sent ends as UNSENDABLE or BLOCKED.
@@ -97,7 +99,7 @@ class WebhookSender:
             signature = sign(message_id, timestamp_s, body, keys)
         except SignatureError as problem:
             return _unsent(number, now_ms, Outcome.UNSENDABLE, f"The message could not be signed: {problem}.")
-        sent = shown = self._headers(message_id, timestamp_s, signature, origin)
+        sent = shown = self._headers(message_id, timestamp_s, signature, origin, worn)
         if headers:
             unfit = next((why for each in headers.items() if (why := allowed_header(*each)) is not None), None)
             if unfit is not None:
@@ -165,7 +167,7 @@ class WebhookSender:
         )
 
     def _headers(
-        self, message_id: str, timestamp_s: int, signature: str, origin: str | None
+        self, message_id: str, timestamp_s: int, signature: str, origin: str | None, worn: Mapping[str, str] | None
     ) -> dict[str, str]:
         headers: dict[str, str] = {
             _CONTENT_TYPE: "application/json",
@@ -177,6 +179,8 @@ class WebhookSender:
         }
         if origin is not None:
             headers[_ORIGIN] = origin
+        if worn is not None:
+            headers |= worn
         return headers
 
 

@@ -19,6 +19,7 @@ from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape
 from relay.auth import Caller
+from relay.formats import written
 from relay.model import Audience, Channel, DeliveryStatus, EventType
 from relay.store.records import DeliveryRecord
 from relay.times import format_ms
@@ -117,7 +118,7 @@ async def detail(call: Call, record: DeliveryRecord) -> DeliveryDetailShape:
     if to.channel is Channel.WEBHOOK:
         method = "POST"
         raw = await call.services.store.transfers.body(delivery.transfer_key, delivery.sequence, to.audience)
-        body = None if raw is None else raw.decode()
+        body = None if raw is None else written(to, delivery.event_id, raw).decode()
         if to.partner is not None and to.endpoint is not None:
             endpoint = await call.services.store.registry.get_endpoint(to.partner, to.endpoint)
             url = None if endpoint is None else endpoint.url

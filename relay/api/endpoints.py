@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from relay import recovery
-from relay.api import key_sets, ownership
+from relay.api import certificates, key_sets, ownership
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
 from relay.api.partners import existing as existing_partner
@@ -33,6 +33,7 @@ from relay.model import (
     Kind,
     ProductType,
     Secret,
+    WebhookFormat,
 )
 from relay.services import Services, policy_of
 from relay.signing import HmacKey, new_secret, new_signing_key
@@ -42,6 +43,14 @@ from relay.webhook import allowed_header
 
 LISTING = "endpoints"
 _MOST_HEADERS = 20
+_PLAIN: dict[str, Any] = {
+    "event_types": None,
+    "rate_limit": None,
+    "description": "",
+    "ordering": "transfer",
+    "format": WebhookFormat.STANDARD,
+}
+"""What is changed to just what is given, and what each is when that is null."""
 _KNOWN_TYPES = frozenset(EventType)
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -72,7 +81,7 @@ class EndpointBody(Body):
     ordering: Literal["transfer", "none"] = "transfer"
     headers: Headers | None = None
     rate_limit: Rate | None = None
-    format: Literal["standard"] = "standard"
+    format: WebhookFormat = WebhookFormat.STANDARD
     secret: Annotated[str, StringConstraints(max_length=128)] | None = None
     asymmetric: bool = False
     verify: bool = False
@@ -92,7 +101,7 @@ class EndpointChange(Body):
     rate_limit: Rate | None = None
     asymmetric: bool | None = None
     handshake: bool | None = None
-    format: Literal["standard"] | None = None
+    format: WebhookFormat | None = None
     state: EndpointState | None = None
 
 
@@ -160,16 +169,9 @@ async def change(call: Call) -> web.Response:
 
     def apply(now: Endpoint) -> Endpoint:
         update: dict[str, Any] = {"updated_at_ms": now_ms}
-        if "event_types" in given:
-            update["event_types"] = body.event_types
-        if "rate_limit" in given:
-            update["rate_limit"] = body.rate_limit
+        update |= {name: getattr(body, name) or default for name, default in _PLAIN.items() if name in given}
         if "filter" in given:
             update["filter"] = _filter(body.filter)
-        if "description" in given:
-            update["description"] = body.description or ""
-        if "ordering" in given:
-            update["ordering"] = body.ordering or "transfer"
         if "headers" in given:
             update |= _sealed_headers(services, now.id, body.headers)
         if body.url is not None:
@@ -248,6 +250,7 @@ def shown(services: Services, endpoint: Endpoint, health: QueueState = WELL) -> 
         asymmetric=endpoint.signing_key is not None,
         key_set=key_sets.url_of(services.config, endpoint),
         format=endpoint.format,
+        callbacks=certificates.named(services.config) if endpoint.format is WebhookFormat.PARTNER_CENTER else None,
         state=endpoint.state,
         disabled_reason=endpoint.disabled_reason,
         disabled_at=maybe_time(endpoint.disabled_at_ms),

@@ -13,6 +13,7 @@ from aiohttp import web
 from relay.api import (
     accounts,
     activity,
+    certificates,
     check_shapes,
     deliveries,
     docs,
@@ -324,6 +325,9 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
            "The public key that the heads of activity logs are signed with", None,
            (Answer(200, "A JSON Web Key Set.", key_sets.KeySetShape, media=key_sets.MEDIA),), refuses=(429, 503)),
      key_sets.get_own),
+    (Route("GET", certificates.PATH, "getCertificate", "Endpoints", Access.PUBLIC,
+           "A certificate that callbacks of the format `partner_center` are signed with (DER), or its authority (PEM)",
+           None, (Answer(200, "The certificate.", media=certificates.MEDIA),), refuses=(404, 429, 503)), certificates.get),
 )  # fmt: skip
 """What anybody may ask."""
 

@@ -22,6 +22,7 @@ from relay.model import (
     Kind,
     Outcome,
     Scope,
+    WebhookFormat,
     When,
 )
 
@@ -144,10 +145,19 @@ class BreakerShape(Shape):
     window: int | None
 
 
+class CallbacksShape(Shape):
+    """Where the certificate of each callback is fetched from, the authority (PEM) that issued it, and whose it is."""
+
+    certificates: str
+    authority: str
+    organisation: str
+
+
 class EndpointShape(Shape):
     """A URL that a partner registered. `headers` are names only; `failing_since` is null while it works.
     `handshake`: it was asked, and consented to at most `allowed_rate` requests a minute. `key_set`: where the
-    public keys are that sign too, null where there is no key pair."""
+    public keys are that sign too, null where there is no key pair. `callbacks`: what a receiver of the format
+    `partner_center` has to trust."""
 
     id: str
     url: str
@@ -161,7 +171,8 @@ class EndpointShape(Shape):
     allowed_rate: int | None
     asymmetric: bool
     key_set: str | None
-    format: Literal["standard"]
+    format: WebhookFormat
+    callbacks: CallbacksShape | None
     state: EndpointState
     disabled_reason: str | None
     disabled_at: Time | None

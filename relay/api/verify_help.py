@@ -21,6 +21,7 @@ from relay.api.endpoints import existing
 from relay.api.ownership import allow
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
+from relay.formats import written
 from relay.mistakes import Known, Message, Mistake, compare, diagnose
 from relay.model import Attempt, Channel, Endpoint
 from relay.people import delivery_id
@@ -124,6 +125,7 @@ async def _known(
         )
         if body is None:
             raise not_found("body of this delivery any more")
+        body = written(delivery.recipient, delivery.event_id, body)
         sent = Message(delivery.event_id, _timestamp(attempt), body)
         ids = [one for one in (delivery.id, delivery.transfer, asked.id) if one != sent.id]
         timestamps = [stamp for one in record.attempts if (stamp := _timestamp(one))]

@@ -15,12 +15,14 @@ import orjson
 
 from relay.bounced import Bounces
 from relay.bounces import Report, Severity, severity_of
+from relay.callback_key import CallbackKey
 from relay.closed import SuppressionSource
 from relay.errors import MessageError, SignatureError, VaultError
+from relay.formats import written
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
 from relay.mail.verdict import enhanced_status
-from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome
+from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome, WebhookFormat
 from relay.people import delivery_id
 from relay.plan import Registered
 from relay.retry import Again
@@ -75,9 +77,10 @@ class WebhookChannel:
 
     channel = Channel.WEBHOOK
 
-    def __init__(self, sender: WebhookSender, vault: Vault) -> None:
+    def __init__(self, sender: WebhookSender, vault: Vault, callback_key: CallbackKey) -> None:
         self._sender = sender
         self._vault = vault
+        self._callback_key = callback_key
         self._opened: dict[str, _Opened] = {}
 
     async def send(self, parcel: Parcel, now_ms: int) -> Attempt:
@@ -88,15 +91,23 @@ class WebhookChannel:
         except (VaultError, SignatureError, ValueError):
             # Not opened, or opened and of no use: neither gets better by waiting.
             return unsendable(parcel.number, now_ms, "The endpoint's secret cannot be used; rotate it.")
+        delivery, body, worn = parcel.taken.delivery, parcel.body, None
+        if delivery.recipient.format is not WebhookFormat.STANDARD:
+            body = written(delivery.recipient, delivery.event_id, body)
+            try:
+                worn = await self._callback_key.headers(delivery.recipient.format, body, now_ms, opened.headers)
+            except VaultError:
+                return unsendable(parcel.number, now_ms, "No key opens the certificate that callbacks are signed with.")
         return await self._sender.attempt(
             number=parcel.number,
             url=endpoint.url,
-            message_id=parcel.taken.delivery.event_id,
-            body=parcel.body,
+            message_id=delivery.event_id,
+            body=body,
             keys=[key for key, ends in opened.keys if ends is None or ends > now_ms],
             headers=opened.headers,
             now_ms=now_ms,
             origin=endpoint.consent_origin,
+            worn=worn,
         )
 
     def _open(self, endpoint: Endpoint) -> _Opened:

@@ -108,7 +108,7 @@ class Engine:
         self._dispatchers = {
             Channel.WEBHOOK: dispatcher(
                 Hint.WEBHOOK,
-                WebhookChannel(services.sender, services.vault),
+                WebhookChannel(services.sender, services.vault, services.callback_key),
                 worker.in_flight,
                 worker.endpoint_window,
                 breaker=breaker,

@@ -73,6 +73,7 @@ class FanOut:
         self._log = log
         self._wake = wake
         self._rules = rules_of(config)
+        self._origins = config.formats.origins(config.server.base_url)
         self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
@@ -149,6 +150,7 @@ class FanOut:
                     derived_email=self._config.notify.derived_email,
                     only=one.audience,
                     by=one.channel,
+                    origins=self._origins,
                 )
             )
         except Exception:

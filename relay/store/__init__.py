@@ -23,6 +23,7 @@ from relay.store.readers import Readers
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.replays import Replays
+from relay.store.sealed import SealedKey
 from relay.store.shifts import Shifts
 from relay.store.sources import Sources
 from relay.store.transfers import Transfers
@@ -53,6 +54,7 @@ class Store:
     choices: Choices
     sources: Sources
     paces: Paces
+    callback_key: SealedKey
 
     @classmethod
     def over(cls, client: Client) -> Store:
@@ -75,6 +77,7 @@ class Store:
             choices=Choices(client),
             sources=Sources(client),
             paces=Paces(client),
+            callback_key=SealedKey(client, "callbacks"),
         )
 
     async def deliveries(

@@ -14,6 +14,7 @@ import msgspec
 
 from relay.chain import Head, Line
 from relay.store.client import Client, Script, translating
+from relay.store.sealed import SealedKey
 from relay.store.stored import dump
 
 _HEAD = msgspec.json.Decoder(Head)
@@ -36,13 +37,13 @@ class Standing:
 
 
 class Chains:
-    """Reads logs as they are stored, and extends their chains. Raises `StoreError`."""
+    """Reads logs as they are stored, and extends their chains. `key` signs heads. Raises `StoreError`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._append = Script.read("head")
         self._records = Script.read("records")
-        self._swap = Script.read("swap")
+        self.key = SealedKey(client, "chain", "sealed")
 
     async def standing(self, partners: Sequence[str]) -> list[Standing]:
         """How far each of these logs is chained."""
@@ -104,19 +105,3 @@ class Chains:
         """Some heads, the first first."""
         key = self._client.key(f"p:{partner}", "heads")
         return [_HEAD.decode(raw) for raw in await self._client.ask("LRANGE", key, start, start + most - 1)]
-
-    async def sealed_key(self) -> str | None:
-        """The key that signs heads, sealed."""
-        raw = await self._client.ask("HGET", self._client.key("chain"), "sealed")
-        return None if raw is None else raw.decode()
-
-    async def keep_key(self, sealed: str) -> str:
-        """Keep this key unless there is one; the one that is kept."""
-        await self._client.ask("HSETNX", self._client.key("chain"), "sealed", sealed)
-        kept = await self.sealed_key()
-        assert kept is not None  # it was written a moment ago, and nothing removes it
-        return kept
-
-    async def replace_key(self, old: str, new: str) -> None:
-        """The same key, sealed anew; nothing when it is not what was read."""
-        await self._client.run(self._swap, [("chain", "", "sealed", old, new)])

@@ -19,6 +19,7 @@ from relay.readers import Reader, Suppression
 from relay.store.client import Client, GroupCommit, Script
 from relay.store.records import Page
 from relay.store.registry import Contended
+from relay.store.sealed import SealedKey
 from relay.store.stored import dump, reader
 
 _READER = reader(Reader)
@@ -39,12 +40,14 @@ class Listed:
 
 class Readers:
     """Reads and changes. `fields` is who asks for single fields of hashes, shared with who asks for bodies, so
-    that what a pass asks before it sends is one call. Raises `StoreError`, and `Contended`."""
+    that what a pass asks before it sends is one call. `key` is what reader keys are made with. Raises `StoreError`,
+    and `Contended`."""
 
     def __init__(self, client: Client, fields: GroupCommit) -> None:
         self._client = client
         self._fields = fields
         self._swap = Script.read("swap")
+        self.key = SealedKey(client, "readers")
 
     def asked(self, keys: Sequence[str]) -> asyncio.Future[list[list[bytes | None]]]:
         """What is kept of these; asked at once, awaited when wanted, and read by `read`."""
@@ -105,19 +108,3 @@ class Readers:
                 return Page(data, None)
             if read >= _MOST_READ:
                 return Page(data, after)
-
-    async def sealed_key(self) -> str | None:
-        """The key that reader keys are made with, sealed."""
-        raw = await self._client.ask("HGET", self._client.key("readers"), "key")
-        return None if raw is None else raw.decode()
-
-    async def keep_key(self, sealed: str) -> str:
-        """Keep this key unless there is one; the one that is kept."""
-        await self._client.ask("HSETNX", self._client.key("readers"), "key", sealed)
-        kept = await self.sealed_key()
-        assert kept is not None  # it was written a moment ago, and nothing removes it
-        return kept
-
-    async def replace_key(self, old: str, new: str) -> None:
-        """The same key, sealed anew; nothing when it is not what was read."""
-        await self._client.run(self._swap, [("readers", "", "key", old, new)])

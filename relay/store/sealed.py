@@ -108,6 +108,34 @@ class SealedValues:
                 return [None if raw is None else raw.decode() for raw in await pipe.execute()]
 
 
+class SealedKey:
+    """A key of the installation, sealed: one field of a hash, made when it is first needed. Raises `StoreError`."""
+
+    def __init__(self, client: Client, tag: str, field: str = "key") -> None:
+        self._client = client
+        self._place = (tag, field)
+        self._swap = Script.read("swap")
+
+    async def get(self) -> str | None:
+        """The key, where there is one."""
+        tag, field = self._place
+        raw = await self._client.ask("HGET", self._client.key(tag), field)
+        return None if raw is None else raw.decode()
+
+    async def keep(self, sealed: str) -> str:
+        """Keep this key unless there is one; the one that is kept."""
+        tag, field = self._place
+        await self._client.ask("HSETNX", self._client.key(tag), field, sealed)
+        kept = await self.get()
+        assert kept is not None  # it was written a moment ago, and nothing removes it
+        return kept
+
+    async def replace(self, old: str, new: str) -> None:
+        """Another in its place; nothing when it is not what was read."""
+        tag, field = self._place
+        await self._client.run(self._swap, [(tag, "", field, old, new)])
+
+
 def _tag(key: str) -> str:
     # A transfer's id may have braces itself: the tag ends at the last one that can end it.
     start = key.index("{") + 1

@@ -22,7 +22,7 @@ from relay.config import load
 from relay.dialer import open_session
 from relay.egress import Policy
 from relay.embedded import EmbeddedValkey
-from relay.services import Services
+from relay.services import Services, callback_key_of
 from relay.store import Store
 from relay.store.client import Client
 from relay.store.registry import Registry
@@ -76,6 +76,7 @@ async def services(client: Client) -> AsyncIterator[Services]:
         mailer=none,
         composer=none,
         book=AddressBook(store.readers, vault),
+        callback_key=callback_key_of(config, store, vault),
         clock=lambda: time.time_ns() // 1_000_000,
         log=structlog.get_logger(),
     )

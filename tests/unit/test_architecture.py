@@ -20,7 +20,7 @@ MODULES = {
 }
 NOUNS = {"relay.closed", "relay.config", "relay.config_mail", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
-    "relay.accounts", "relay.bounces", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.intake", "relay.lifecycle",
+    "relay.accounts", "relay.bounces", "relay.breaker", "relay.chain", "relay.deadlines", "relay.egress", "relay.formats", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
     "relay.retry", "relay.signing", "relay.view",
     "relay.mail.pace", "relay.mail.standing", "relay.mail.verdict",
@@ -34,7 +34,7 @@ DECISIONS = {
     "relay.sandbox.sims.refusals", "relay.sandbox.sims.requests", "relay.sandbox.sims.sign_in", "relay.sandbox.sims.views",
     "relay.sandbox.sims.world",
 }  # fmt: skip
-ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.address_book",
+ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.callback_key", "relay.address_book",
            "relay.record", "relay.clock", "relay.logs", "relay.own",
            "relay.consent", "relay.survey")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",

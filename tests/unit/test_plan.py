@@ -209,6 +209,9 @@ SKIPS: dict[SkipReason, tuple[Plan, tuple[str, str]]] = {
     SkipReason.TYPE_NOT_SUBSCRIBED: (
         _plan(least(), _only_endpoint(event_types=("transfer.failed",))), ("source", "webhook"),
     ),
+    SkipReason.NO_SUCH_EVENT: (
+        _plan(least("subscription", "transfer.canceled"), _only_endpoint(format="partner_center")), ("source", "webhook"),
+    ),
     SkipReason.FILTERED: (_plan(least(), _only_endpoint(filter={"role": "target"})), ("source", "webhook")),
     SkipReason.LATE: (_plan(least(), late=True), ("source", "email")),
     SkipReason.REPEAT: (_plan(least(), repeat=True), ("source", "webhook")),
@@ -231,10 +234,8 @@ def test_who_is_not_told_is_named_with_the_reason(reason: SkipReason) -> None:
 
 
 def test_every_reason_that_planning_can_give_has_its_case() -> None:
-    # Mail to a suppressed mailbox is canceled when it is about to go; a step that a kind has not is a 422.
-    assert set(SkipReason) - set(SKIPS) == {
-        SkipReason.SUPPRESSED, SkipReason.NO_SUCH_EVENT, SkipReason.UNPLANNABLE
-    }  # fmt: skip
+    # Mail to a suppressed mailbox is canceled when it is about to go.
+    assert set(SkipReason) - set(SKIPS) == {SkipReason.SUPPRESSED, SkipReason.UNPLANNABLE}
 
 
 def test_a_late_step_goes_to_webhooks_and_logs_only() -> None:
