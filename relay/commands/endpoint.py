@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from relay.commands.api import Api, connected, given
 
-_COLUMNS = ("id", "state", "url", "event_types", "description", "failing_since")
+_COLUMNS = ("id", "state", "sending", "url", "event_types", "format", "description", "failing_since")
 
 
 @click.group("endpoint")
@@ -22,7 +22,21 @@ def endpoint_command() -> None:
 @connected
 def list_(api: Api, partner: str) -> None:
     """List a partner's endpoints."""
-    api.show(api.every("partners", partner, "endpoints"), _COLUMNS)
+    found = api.every("partners", partner, "endpoints")
+    api.show(found if api.as_json else [{**one, "sending": _sending(one)} for one in found], _COLUMNS)
+
+
+def _sending(endpoint: dict[str, Any]) -> str:
+    """How requests go to it, in a word or two: what its state and its breaker come to."""
+    breaker = endpoint["breaker"]
+    if endpoint["state"] == "disabled":
+        return "held"
+    match breaker["state"]:
+        case "open":
+            return f"held since {breaker['since']}, probe at {breaker['next_probe_at']}"
+        case "ramping":
+            return f"ramping up, {breaker['window']} at once"
+    return "all"
 
 
 @endpoint_command.command("add")
@@ -31,6 +45,7 @@ def list_(api: Api, partner: str) -> None:
 @click.option("--type", "types", multiple=True, help="Only events of this type; repeat it for more.")
 @click.option("--description")
 @click.option("--ordering", type=click.Choice(["transfer", "none"]))
+@click.option("--format", "format_", type=click.Choice(["standard", "cloudevents", "partner_center"]), help="In which words it is told.")
 @click.option("--rate-limit", type=int, help="Requests a minute.")
 @click.option("--header", "headers", multiple=True, help='A header to send along: "Name: value".')
 @click.option("--secret", help="A signing secret of your own, whsec_…; one is made when absent.")
@@ -45,6 +60,7 @@ def add(
     types: tuple[str, ...],
     description: str | None,
     ordering: str | None,
+    format_: str | None,
     rate_limit: int | None,
     headers: tuple[str, ...],
     secret: str | None,
@@ -58,6 +74,7 @@ def add(
         event_types=types,
         description=description,
         ordering=ordering,
+        format=format_,
         rate_limit=rate_limit,
         secret=secret,
     )

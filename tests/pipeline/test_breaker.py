@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from relay.api.portal import COOKIE
+from relay.breaker import ramping
 from relay.times import to_ns
 from tests.fakes.partner import Answer, Received, ids
 from tests.pipeline.caller import Member
@@ -252,3 +254,21 @@ async def test_a_breaker_outlives_its_worker(world: Inside, valkey_url: str) -> 
         await other.idle()
     assert len(at(world.hooks.requests, member)) == made
     await other.stop(5)
+
+
+async def test_the_portal_says_that_an_endpoint_is_held_back_and_that_it_recovers(world: Inside) -> None:
+    member = await world.api.register("contoso", world.hooks)
+    session = await world.services.store.registry.sessions.new_session("contoso", seconds=3600)
+
+    async def page() -> str:
+        headers = {"Cookie": f"{COOKIE}={session}"}
+        async with world.api.http.get(f"{world.api.base}/portal", headers=headers) as answer:
+            return await answer.text()
+
+    assert "held back" not in await page()
+    await outage(world, member, 8)
+    shown = await page()
+    probe = (await breaker(member))["next_probe_at"][:19].replace("T", " ")
+    assert "held back" in shown and probe in shown
+    await world.services.store.queues.hold(member.endpoint, held=False, now_ms=world.clock(), breaker=ramping(world.clock()))
+    assert "recovering: 1 at once" in await page()

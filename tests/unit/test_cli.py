@@ -206,6 +206,22 @@ def test_a_command_asks_what_the_contract_says(
     assert server.asked == [(method, path, f"Bearer {TOKEN}", body)]
 
 
+def test_a_list_of_endpoints_says_which_are_held_back(server: Answering) -> None:
+    since, probe = "2026-11-21T01:00:00.000Z", "2026-11-21T01:05:00.000Z"
+    breakers = [
+        ("closed", "enabled", "all"), ("open", "enabled", f"held since {since}, probe at {probe}"),
+        ("ramping", "enabled", "ramping up, 4 at once"), ("open", "disabled", "held"),
+    ]  # fmt: skip
+    data = [
+        {"id": f"ep_{n}", "state": endpoint, "breaker": {"state": state, "since": since, "next_probe_at": probe, "window": 4}}
+        for n, (state, endpoint, _) in enumerate(breakers)
+    ]
+    server.answers = [(200, {"data": data, "next": None})]
+    rows = say(server, "endpoint", "list", "contoso").output.splitlines()[1:]
+    for row, (_, _, wanted) in zip(rows, breakers, strict=True):
+        assert wanted in row
+
+
 def test_a_ping_that_was_not_taken_is_a_failure(server: Answering) -> None:
     server.answers = [(200, {"outcome": "timed_out"}), (200, {"outcome": "accepted"})]
     assert [say(server, "endpoint", "test", "p", "e").exit_code for _ in range(2)] == [1, 0]
