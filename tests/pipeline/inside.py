@@ -82,7 +82,7 @@ async def inside(store_url: str, **settings: str) -> AsyncIterator[Inside]:
     async with AsyncExitStack() as stack:
         hooks = await stack.enter_async_context(Partner(real_time=False))
         mail = await stack.enter_async_context(SmtpFake())
-        config = load(None, environment(store_url, RELAY_MAIL__URL=mail.url, **settings))
+        config = load(None, environment(store_url, **({"RELAY_MAIL__URL": mail.url} | settings)))
         services = await stack.enter_async_context(open_services(config, open_log(config.log)))
         engine = Engine(services)
         runner = web.AppRunner(create_app(services), auto_decompress=False, access_log=None)
