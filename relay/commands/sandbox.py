@@ -123,16 +123,29 @@ def fault_(driver: Driver, system: str, kind: str | None, lasts: str | None, cle
         body = given(kind=kind, seconds=_seconds(lasts) if lasts else None, **rest)
         driver.ask("POST", path, body)
     found = driver.ask("GET", path)
-    driver.api.show(found if driver.api.as_json else found["known"])
-    if not driver.api.as_json and found["data"]:
+    if driver.api.as_json:
+        driver.api.show(found)
+        return
+    if not kind and not clear:
+        driver.api.show(found["known"])
         click.echo()
-        driver.api.show(found["data"], ("kind", "count", "transfer", "tenant", "event", "seconds"))
+    driver.api.show(found["data"], ("kind", "count", "transfer", "tenant", "event", "item", "seconds"))
+
+
+@sandbox_command.command("token")
+@click.argument("partner")
+@click.option("--role", default="admin_agent", show_default=True, help="Of whom; application: nobody, the program alone.")
+@driving
+def token_(driver: Driver, partner: str, role: str) -> None:
+    """Print an OAuth token of PARTNER (its tenant, or its id with the relay) for Partner Center's API."""
+    said = driver.ask("POST", "/sandbox/partner-center/tokens", {"partner": partner, "role": role})
+    click.echo(said["access_token"])
 
 
 @sandbox_command.command("reset")
 @driving
 def reset_(driver: Driver) -> None:
-    """Begin anew: another world, without transfers."""
+    """Begin anew: another world, without transfers, at the world's own time."""
     driver.api.show(driver.ask("POST", "/sandbox/reset", {}))
 
 

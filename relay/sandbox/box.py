@@ -99,12 +99,13 @@ class Box(Generic[S]):
         return done.answer
 
     async def forgive(self) -> None:
-        """No common fault is waiting any more."""
-        await self._do(lambda table, now: Done(Desk(table.state, table.calls, ())))
+        """No fault is waiting any more."""
+        await self._do(lambda table, now: Done(Desk(self.model.forgiven(table.state), table.calls, ())))
 
     async def faults(self) -> tuple[Fault, ...]:
-        """The common faults that wait."""
-        return (await self._read())[1].faults
+        """The faults that wait."""
+        _, table, _ = await self._read()
+        return (*table.faults, *self.model.waiting(table.state))
 
     async def work(self) -> tuple[list[Call], int | None]:
         """Let time pass: the calls that are due, in order, and when there is something to do after them."""
@@ -123,11 +124,8 @@ class Box(Generic[S]):
 
     async def reset(self) -> None:
         """Begin anew: another world, no calls, no faults."""
-        for _ in range(_TRIES):
-            kept = await self._store.read(self.model.name)
-            if await self._store.write(self.model.name, kept, b""):
-                return
-        raise Busy(f"{self.model.name} is asked by many at once")
+        seed = secrets.token_hex(8)
+        await self._do(lambda table, now: Done(Desk(self.model.anew(table.state, seed, now))))
 
     async def _read(self) -> tuple[Kept, Desk[S], int]:
         kept = await self._store.read(self.model.name)

@@ -19,6 +19,7 @@ from relay.errors import StoreError
 from relay.model import Record
 from relay.sandbox import clock
 from relay.sandbox.box import Box, Busy, Time, read_note
+from relay.sandbox.clock import Dial
 from relay.sandbox.faults import COMMON
 from relay.sandbox.mount import respond
 from relay.sandbox.system import Answer, Fault, Refusal
@@ -110,6 +111,7 @@ class Control:
         return web.json_response({"data": [_shown(raw) for raw in page.notes], "next": page.next})
 
     async def _reset(self, request: web.Request) -> web.Response:
+        await self._time.set(lambda dial, real: Dial(), "it is the world's own time again")
         for box in self._boxes.values():
             await box.reset()
         return web.json_response({"status": "new"})

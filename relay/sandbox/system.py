@@ -125,6 +125,9 @@ class Model(Protocol[S]):
     def new(self, seed: str, now_ms: int) -> S:
         """Its first state; `seed` makes ids differ from world to world."""
 
+    def anew(self, state: S, seed: str, now_ms: int) -> S:
+        """A first state again, in which whoever listens still does."""
+
     def load(self, raw: bytes) -> S:
         """A state from what `dump` made."""
 
@@ -139,6 +142,12 @@ class Model(Protocol[S]):
 
     def fault(self, state: S, fault: Fault, now_ms: int) -> Step[S]:
         """One of its own faults is to happen. Raises Refusal when it cannot."""
+
+    def waiting(self, state: S) -> tuple[Fault, ...]:
+        """Its own faults that were asked for and have not happened yet."""
+
+    def forgiven(self, state: S) -> S:
+        """None of them waits any more."""
 
     def heard(self, state: S, call: Call, verdict: Verdict, now_ms: int) -> Step[S]:
         """A call was made and this was the answer."""

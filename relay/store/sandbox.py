@@ -46,7 +46,7 @@ class Sandboxes:
         return Kept((version or b"").decode(), state or b"")
 
     async def write(self, name: str, read: Kept, state: bytes, notes: Sequence[bytes] = ()) -> bool:
-        """It moves on to `state` (empty: it begins anew); False when it is not what was read any more."""
+        """It moves on to `state`; False when it is not what was read any more."""
         op: Op = (f"sandbox:{name}", read.version, state, MOST_NOTES, *notes)
         (moved,) = await self._client.run(self._move, [op])
         return bool(moved)

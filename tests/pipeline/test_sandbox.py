@@ -288,6 +288,32 @@ async def test_a_sandbox_that_is_started_again_goes_on_where_it_was(world: World
     assert (await world.sandbox.turn())[0] == 0
 
 
+async def test_a_person_drives_the_sandbox_and_begins_anew(world: World) -> None:
+    await world.fault("fail_item", item=2)
+    await world.fault("drop")
+    assert [one["kind"] for one in (await world.drive("GET", f"/sandbox/{NAME}/faults"))["data"]] == ["drop", "fail_item"]
+    await world.drive("DELETE", f"/sandbox/{NAME}/faults")
+    assert (await world.drive("GET", f"/sandbox/{NAME}/faults"))["data"] == []
+    token = await world.drive("POST", f"/sandbox/{NAME}/tokens", {"partner": "fabrikam"})
+    life = await Life.begin(world)
+    life.target.token = token["access_token"]
+    assert (await life.target.get(life.customer, life.id)).status == 200
+    await world.drive("POST", f"/sandbox/{NAME}/tokens", {"partner": "fabrikam", "role": "cook"}, expect=422)
+    shown = await world.drive("GET", "/sandbox")
+    assert [one["id"] for one in shown["systems"][NAME]["transfers"]] == [life.id]
+    before = await world.drive("GET", "/sandbox/clock")
+    later = await world.drive("POST", "/sandbox/clock", {"jump_seconds": 30 * DAY, "rate": 0})
+    assert later["now"] > before["now"]
+    assert (await world.drive("GET", "/sandbox/clock")) == later  # it stands
+    assert await life.status() == "Expired"
+    await world.drive("POST", "/sandbox/reset", {})
+    assert (await world.drive("GET", "/sandbox"))["systems"][NAME]["transfers"] == []
+    assert (await world.drive("GET", "/sandbox/clock"))["now"] < later["now"]
+    life = await Life.begin(world)
+    await completed(life)
+    assert life.types() == ["created", "updated", "completed"]
+
+
 async def test_requests_without_a_token_or_with_another_ones_are_refused_as_documented(world: World) -> None:
     customer, _ = await world.customer(E3, consents_to="")
     nobody = await world.person("fabrikam", role="")

@@ -28,6 +28,9 @@ class Ticking:
     def new(self, seed: str, now_ms: int) -> Counts:
         return ()
 
+    def anew(self, state: Counts, seed: str, now_ms: int) -> Counts:
+        return ()
+
     def load(self, raw: bytes) -> Counts:
         return tuple(msgspec.json.decode(raw))
 
@@ -44,6 +47,12 @@ class Ticking:
         if fault.item == 13:
             raise Refusal(Answer(400), "not this one")
         return Step((*state, -fault.item))
+
+    def waiting(self, state: Counts) -> tuple[Fault, ...]:
+        return ()
+
+    def forgiven(self, state: Counts) -> Counts:
+        return state
 
     def heard(self, state: Counts, call: Call, verdict: Verdict, now_ms: int) -> Step[Counts]:
         return Step(state)

@@ -38,6 +38,10 @@ class Sims:
         """The first world."""
         return first(seed, now_ms)
 
+    def anew(self, state: World, seed: str, now_ms: int) -> World:
+        """The first world."""
+        return first(seed, now_ms)
+
     def load(self, raw: bytes) -> World:
         """A world from JSON."""
         return _load(raw)
@@ -59,6 +63,14 @@ class Sims:
         if fault.item < 1:
             raise Code.INVALID.refuse("item: give its number, from 1")
         return Step(msgspec.structs.replace(state, left_out=(*state.left_out, fault.item)[-_MOST_LEFT_OUT:]))
+
+    def waiting(self, state: World) -> tuple[Fault, ...]:
+        """Those that wait for a batch to be accepted."""
+        return tuple(Fault(kind=next(iter(_FAULTS)), item=item) for item in state.left_out)
+
+    def forgiven(self, state: World) -> World:
+        """Without them."""
+        return msgspec.structs.replace(state, left_out=())
 
     def heard(self, state: World, call: Call, verdict: Verdict, now_ms: int) -> Step[World]:
         """An Event Handler's request was answered; nobody minds."""

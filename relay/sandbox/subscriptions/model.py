@@ -41,6 +41,10 @@ class Subscriptions:
         """The first world."""
         return first(seed)
 
+    def anew(self, state: World, seed: str, now_ms: int) -> World:
+        """The first world, with the registrations as they are."""
+        return msgspec.structs.replace(first(seed), registrations=state.registrations)
+
     def load(self, raw: bytes) -> World:
         """A world from JSON."""
         return _load(raw)
@@ -75,6 +79,14 @@ class Subscriptions:
         plan = msgspec.structs.replace(fault, transfer=fault.transfer.casefold())
         return Step(msgspec.structs.replace(state, plans=(*state.plans, plan)[-_MOST_PLANS:]))
 
+    def waiting(self, state: World) -> tuple[Fault, ...]:
+        """Those that wait for a submission."""
+        return state.plans
+
+    def forgiven(self, state: World) -> World:
+        """Without them."""
+        return msgspec.structs.replace(state, plans=())
+
     def heard(self, state: World, call: Call, verdict: Verdict, now_ms: int) -> Step[World]:
         """A callback was answered."""
         return Step(hooks.answered(state, call.id, verdict, now_ms) if call.event == TEST else state)
@@ -103,7 +115,6 @@ class Subscriptions:
                 for one in state.customers.values()
             ],
             "transfers": [entity(one, one.source) for one in state.transfers.values()],
-            "plans": [msgspec.to_builtins(one) for one in state.plans],
         }  # fmt: skip
 
 

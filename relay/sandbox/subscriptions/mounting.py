@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from relay.model import Record
 from relay.sandbox.box import Box
-from relay.sandbox.control import read_body
+from relay.sandbox.control import read_body, refused
 from relay.sandbox.mount import Place, System, respond
 from relay.sandbox.subscriptions import customers, signer
 from relay.sandbox.subscriptions.api import PartnerCenterApi, consents
@@ -22,6 +23,13 @@ from relay.sandbox.subscriptions.world import SOURCE, TARGET, World
 
 _LISTENED: Final = {SOURCE: "kaiyo-cloud", TARGET: "fabrikam"}
 """The tenants that the relay listens for, and how it calls their partners."""
+
+
+class TokenBody(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token of this partner, for the first of its people with this role; `application`: for nobody."""
+
+    partner: str
+    role: str = "admin_agent"
 
 
 def open_system(place: Place) -> System:
@@ -77,12 +85,29 @@ def _control(box: Box[World], tokens: Tokens) -> list[web.RouteDef]:
     async def credentials(request: web.Request) -> web.Response:
         return web.json_response({"data": await box.look(lambda world, now: _credentials(world, tokens))})
 
+    async def give_token(request: web.Request) -> web.Response:
+        body = await read_body(request, TokenBody)
+        return web.json_response(await box.look(lambda world, now: _granted(world, tokens, body, now)))
+
     path = f"/sandbox/{NAME}"
     return [
         web.post(f"{path}/customers", add_customer),
         web.post(f"{path}/partners/{{tenant}}", change_partner),
         web.get(f"{path}/credentials", credentials),
+        web.post(f"{path}/tokens", give_token),
     ]
+
+
+def _granted(world: World, tokens: Tokens, body: TokenBody, now_ms: int) -> dict[str, Any]:
+    tenant = customers.tenant_of(world, body.partner)
+    form = {"client_id": tokens.client_id(tenant), "client_secret": tokens.client_secret(tenant),
+            "grant_type": "client_credentials"}  # fmt: skip
+    if body.role != "application":
+        person = next((one.email for one in world.partners[tenant].people if one.role == body.role), None)
+        if person is None:
+            raise refused(f"role: {body.partner} has nobody who is {body.role!r}")
+        form |= {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token(tenant, person)}
+    return tokens.grant(world, tenant, form, now_ms)
 
 
 def _credentials(world: World, tokens: Tokens) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 -- One system of the sandbox moves on, if it still is what the caller read, and what happened is noted.
--- tag · version that was read ('' none), new state ('' no system any more), how many notes to keep, note …
+-- tag · version that was read ('' none), new state, how many notes to keep, note …
 -- -> 1 it is that now · 0 somebody else was first
 local function operation(tag, a)
   local k, notes = key(tag), key(tag, 'notes')
