@@ -21,16 +21,47 @@ from relay.signing import HmacKey, verify
 from relay.supervise import Say
 
 
+class Listeners:
+    """Partners that verify what they are told. `trust` says by which secret."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._keys: dict[str, list[HmacKey]] = {}
+
+    def trust(self, partner: str, secret: str) -> None:
+        """`partner` verifies with this secret from now on."""
+        self._keys[partner] = [HmacKey.parse(secret)]
+
+    async def take(self, request: web.Request) -> web.Response:
+        """A POST to the partner that the path names."""
+        partner = request.match_info["partner"]
+        body = await request.read()
+        keys = self._keys.get(partner)
+        if keys is None:  # it is not told its secret yet: the relay tries again
+            return web.Response(status=503)
+        try:
+            verify(request.headers, body, keys, now_s=int(time.time()))
+        except SignatureError as error:
+            self._say("partner", f"{partner} refuses: {error}")
+            return web.Response(status=401)
+        message = orjson.loads(body)
+        data = message.get("data", {})
+        what = f"{message['type']} of {data.get('transfer', {}).get('id', 'nothing')}"
+        self._say(
+            "partner", f"{partner} was told as {data.get('role', 'partner')}: {what}, signature verified"
+        )
+        return web.Response(status=204)
+
+
 class Receiver:
     """The partners' server; `async with Receiver(data, say) as receiver: receiver.url("fabrikam")`."""
 
     def __init__(self, data: Path, say: Say) -> None:
         self._kept = data / "demo-port"
-        self._say = say
-        self._keys: dict[str, list[HmacKey]] = {}
+        self._listeners = Listeners(say)
         self._port = 0
         app = web.Application()
-        app.router.add_post("/{partner}", self._take)
+        app.router.add_post("/{partner}", self._listeners.take)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     def url(self, partner: str) -> str:
@@ -39,7 +70,7 @@ class Receiver:
 
     def trust(self, partner: str, secret: str) -> None:
         """`partner` verifies with this secret from now on."""
-        self._keys[partner] = [HmacKey.parse(secret)]
+        self._listeners.trust(partner, secret)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -61,22 +92,3 @@ class Receiver:
             return int(self._kept.read_text("ascii"))
         except (FileNotFoundError, ValueError):
             return 0
-
-    async def _take(self, request: web.Request) -> web.Response:
-        partner = request.match_info["partner"]
-        body = await request.read()
-        keys = self._keys.get(partner)
-        if keys is None:  # it is not told its secret yet: the relay tries again
-            return web.Response(status=503)
-        try:
-            verify(request.headers, body, keys, now_s=int(time.time()))
-        except SignatureError as error:
-            self._say("partner", f"{partner} refuses: {error}")
-            return web.Response(status=401)
-        message = orjson.loads(body)
-        data = message.get("data", {})
-        what = f"{message['type']} of {data.get('transfer', {}).get('id', 'nothing')}"
-        self._say(
-            "partner", f"{partner} was told as {data.get('role', 'partner')}: {what}, signature verified"
-        )
-        return web.Response(status=204)

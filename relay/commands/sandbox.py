@@ -92,6 +92,31 @@ def _kept(file: Path) -> str:
         return ""
 
 
+@sandbox_command.command("play")
+@click.argument("life", required=False)
+@click.option("--list", "listing", is_flag=True, help="Which lives there are.")
+@click.option("--fast", is_flag=True, help="Without pauses for who reads along.")
+@driving
+def play_(driver: Driver, life: str | None, listing: bool, fast: bool) -> None:
+    """Play LIFE, from the parties' first step to the last POST and e-mail, and show it; `all` plays every one.
+
+    It needs a running `relay up`. Exit code 1 unless it was played to its end.
+    """
+    from relay.commands.playing import watch
+
+    known = driver.ask("GET", "/sandbox/lives")["data"]
+    names = [one["name"] for one in known]
+    if listing or life is None:
+        driver.api.show(known, ("name", "about"))
+        return
+    if life not in (*names, "all"):
+        raise click.UsageError(f"there is no life {life!r}; there are {', '.join(names)}, and all")
+    played = [
+        watch(driver.ask, name, fast=fast, as_json=driver.api.as_json) for name in (names if life == "all" else [life])
+    ]
+    raise SystemExit(0 if all(played) else 1)
+
+
 @sandbox_command.command("clock")
 @click.option("--rate", type=float, help="Seconds of the sandbox in one of the world's; 0 stops it, 1 is real time.")
 @click.option("--jump", help="It is so much later at once: 90s, 15m, 72h or 30d.")

@@ -30,6 +30,7 @@ from relay.model import TokenHolder
 from relay.sandbox import caller, clock, control
 from relay.sandbox.box import Box, Busy, Time
 from relay.sandbox.mount import Place, System, respond
+from relay.sandbox.plays.theatre import Theatre
 from relay.sandbox.sims import mounting as sims
 from relay.sandbox.subscriptions import mounting as subscriptions
 from relay.services import connect, policy_of
@@ -64,6 +65,7 @@ class Sandbox:
     boxes: dict[str, Box[Any]]
     time: Time
     moved: asyncio.Event
+    theatre: Theatre
     _session: ClientSession
     _token: str
     _log: FilteringBoundLogger
@@ -71,6 +73,9 @@ class Sandbox:
     def app(self) -> web.Application:
         """What it answers over HTTP."""
         app = web.Application(middlewares=[control.guarded(self._token)])
+        # First, so that a system's name is not taken for one of these.
+        app.add_routes(self.theatre.routes())
+        app.cleanup_ctx.append(self.theatre.closing)
         app.add_routes(control.Control(self.boxes, self.time).routes())
         for name, system in self.systems.items():
             app.add_routes(system.control(self.boxes[name]))
@@ -133,7 +138,7 @@ async def opened(config: Config, log: FilteringBoundLogger) -> AsyncIterator[San
         boxes: dict[str, Box[Any]] = {
             name: Box(system.model, store, time, moved.set) for name, system in systems.items()
         }
-        yield Sandbox(systems, boxes, time, moved, session, config.secrets.operator_token, log)
+        yield Sandbox(systems, boxes, time, moved, Theatre(session, config), session, config.secrets.operator_token, log)
     finally:
         await session.close()
         await client.close()

@@ -15,6 +15,7 @@ from typing import Final
 from relay.store.client import Client, Op, Script
 
 MOST_NOTES: Final = 2_000
+_LOOKS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,16 @@ class Sandboxes:
     async def notes(self, name: str, *, after: int = 0, most: int = 100) -> Noted:
         """Notes from the one numbered `after` on; those that are forgotten already are passed over."""
         tag = f"sandbox:{name}"
-        noted = int(await self._client.ask("HGET", self._client.key(tag), "noted") or 0)
-        kept = int(await self._client.ask("LLEN", self._client.key(tag, "notes")))
-        first = noted - kept
-        start = max(0, after - first)
-        found = await self._client.ask("LRANGE", self._client.key(tag, "notes"), start, start + most - 1)
-        return Noted(list(found), first + start + len(found))
+        found: list[bytes] = []
+        first = start = 0
+        for _ in range(_LOOKS):
+            before = await self._noted(tag)
+            first = before - int(await self._client.ask("LLEN", self._client.key(tag, "notes")))
+            start = max(0, after - first)
+            found = list(await self._client.ask("LRANGE", self._client.key(tag, "notes"), start, start + most - 1))
+            if await self._noted(tag) == before:  # else a note came between, and the numbers are another's
+                return Noted(found, first + start + len(found))
+        return Noted([], after)
+
+    async def _noted(self, tag: str) -> int:
+        return int(await self._client.ask("HGET", self._client.key(tag), "noted") or 0)
