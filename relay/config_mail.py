@@ -68,6 +68,8 @@ class Mail(_Table):
     default_locale: str
     timezone: str
     timezones: dict[str, str]
+    daily_hour: Annotated[int, Field(ge=0, le=23)]
+    preference_link_days: _Positive
     dkim: tuple[DkimSection, ...]
     calendar: bool
     connections: _Positive

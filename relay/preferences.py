@@ -16,15 +16,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from relay.closed import Audience, EventType, SkipReason, When
+from relay.closed import EventType, SkipReason, When
 from relay.deadlines import REMINDER
 from relay.model import Delivery, Recipient, Record, Skip
 from relay.people import daily_id, delivery_id, is_daily
 
-RECOVERED = "endpoint.recovered"
-CHOOSABLE: tuple[str, ...] = (*(type_.value for type_ in EventType), REMINDER, RECOVERED)
+RECOVERED, BOUNCED = "endpoint.recovered", "agent.bounced"
+CHOOSABLE: tuple[str, ...] = (*(type_.value for type_ in EventType), REMINDER, RECOVERED, BOUNCED)
 """The types of mails that a person may choose about."""
-ALWAYS: tuple[str, ...] = ("endpoint.warned", "endpoint.disabled", "agent.bounced")
+ALWAYS: tuple[str, ...] = ("endpoint.warned", "endpoint.disabled")
 """Those that come in any case."""
 DAILY = "daily"
 """In the place of a type, in a link: all that comes once a day."""
@@ -132,9 +132,3 @@ def may_go_ms(known: Mapping[str, Preferences], delivery: Delivery, hour: int, z
         hour if mine.daily_hour is None else mine.daily_hour,
         ZoneInfo(mine.timezone) if mine.timezone else zone,
     )
-
-
-def told_of(audience: Audience, rows: Mapping[str, frozenset[Audience]]) -> list[str]:
-    """The types that somebody of this audience can get by e-mail and may choose about, in their order. `rows` says
-    who is told of each type."""
-    return [type_ for type_ in CHOOSABLE if audience in rows.get(type_, frozenset())]

@@ -28,6 +28,7 @@ from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
 from relay.own import own_addresses
 from relay.places import parse_cluster
+from relay.preference_links import PreferenceLinks
 from relay.store import Store
 from relay.store.client import Client, Copies
 from relay.store.cluster import ClusterClient
@@ -51,6 +52,7 @@ class Services:
     composer: Composer
     book: AddressBook
     callback_key: CallbackKey
+    links: PreferenceLinks
     clock: Callable[[], int]
     log: FilteringBoundLogger
     nudge_fan_out: Callable[[], None] = _nobody
@@ -145,6 +147,7 @@ async def open_services(
         fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
         stack.push_async_callback(fan_out.close)
         stack.push_async_callback(deliver.close)
+        book = AddressBook(store.readers, vault)
         yield Services(
             config=config,
             store=store,
@@ -157,8 +160,9 @@ async def open_services(
             ),
             mailer=mailer,
             composer=Composer(config.mail, templates_dir()),
-            book=AddressBook(store.readers, vault),
             callback_key=callback_key_of(config, store, vault),
+            book=book,
+            links=PreferenceLinks(book, config.server.public_url.rstrip("/"), config.mail.preference_link_days),
             clock=clock,
             log=log,
             nudge_fan_out=fan_out,

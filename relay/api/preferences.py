@@ -7,9 +7,11 @@ waits is canceled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from aiohttp import web
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -58,7 +60,7 @@ async def put(call: Call) -> web.Response:
     """Choose for an admin agent."""
     body = await read_body(call.request, PreferencesBody)
     partner, email = await _agent(call)
-    return answer(shown(email, await remember(call.services, partner, email, _chosen(body, call.now_ms), call.now_ms)))
+    return answer(shown(email, await _put(call, partner, email, body)))
 
 
 async def get_of_contact(call: Call) -> web.Response:
@@ -70,16 +72,25 @@ async def get_of_contact(call: Call) -> web.Response:
 async def put_of_contact(call: Call) -> web.Response:
     """Choose for a contact of customers."""
     body = await read_body(call.request, PreferencesBody)
-    email, now_ms = _contact(call), call.now_ms
-    return answer(shown(email, await remember(call.services, None, email, _chosen(body, now_ms), now_ms)))
+    email = _contact(call)
+    return answer(shown(email, await _put(call, None, email, body)))
+
+
+async def _put(call: Call, partner: str | None, email: str, body: PreferencesBody) -> Preferences:
+    chosen = _chosen(body, call.now_ms)
+    return await remember(call.services, partner, email, lambda _: chosen, call.now_ms)
 
 
 async def remember(
-    services: Services, partner: str | None, email: str, chosen: Preferences, now_ms: int
+    services: Services,
+    partner: str | None,
+    email: str,
+    change: Callable[[Preferences], Preferences],
+    now_ms: int,
 ) -> Preferences:
-    """Keep what a person chose, and note it in their partner's activity log. Doing it again changes nothing."""
-    before, after = await services.store.choices.change(slot(partner, email), email, lambda _: chosen)
-    if partner is not None and before != after:
+    """Keep what a person chose, and note it in their partner's activity log, once. `change` may run several times."""
+    before, after = await services.store.choices.change(slot(partner, email), email, change)
+    if partner is not None and replace(before, updated_at_ms=0) != replace(after, updated_at_ms=0):
         record_id = f"{CHANGED}-{now_ms}-{email.casefold()}"
         record = Activity(id=record_id, type=CHANGED, at_ms=now_ms, note=_note(email, after))
         await services.store.ledger.append([Line(partner, record_id, record, "", "", 0)])

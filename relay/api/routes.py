@@ -29,6 +29,7 @@ from relay.api import (
     partners,
     portal,
     preferences,
+    preferences_page,
     producer_secrets,
     producers,
     shapes,
@@ -357,4 +358,5 @@ def add_routes(app: web.Application) -> None:
         app.router.add_get(_VARIABLE.sub(r"{\1:[^/]+}", route.path), page)  # answers HEAD too, which load balancers ask
     app.router.add_get("/", docs.home)
     portal.add_pages(app)
+    preferences_page.add_page(app)
     mailbox.add_pages(app)

@@ -25,6 +25,7 @@ from relay.mail.verdict import enhanced_status
 from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome, WebhookFormat
 from relay.people import delivery_id
 from relay.plan import Registered
+from relay.preference_links import PreferenceLinks
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
 from relay.store.queues import Taken
@@ -166,12 +167,14 @@ class EmailChannel:
         composer: Composer,
         vault: Vault,
         transfers: Transfers,
+        links: PreferenceLinks,
         bounces: Bounces | None = None,
         tries: int = 0,
     ) -> None:
         self._bounces = bounces
         self._tries = tries
         self._mailer = mailer
+        self._links = links
         self._composer = composer
         self._vault = vault
         self._transfers = transfers
@@ -212,6 +215,7 @@ class EmailChannel:
             acceptance_url=link,
             locale=to.locale or "",
             invited=self._composer.asks_whether_invited(parcel.body) and await self._was_invited(delivery),
+            preferences_url=await self._links.url(to, delivery.type, delivery.created_at_ms),
         )
         letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
         await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))

@@ -122,6 +122,7 @@ class Engine:
                     services.composer,
                     services.vault,
                     store.transfers,
+                    services.links,
                     Bounces(store, services.book, config, self.recorder),
                     len(config.retry.waits_seconds),
                 ),

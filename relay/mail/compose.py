@@ -15,6 +15,7 @@ import orjson
 
 from relay.errors import ConfigError, MessageError
 from relay.mail import ics
+from relay.mail.daily import daily_facts
 from relay.mail.dkim import Record, Signer
 from relay.mail.facts import Facts, agent_facts, endpoint_facts, transfer_facts
 from relay.mail.flow import columns
@@ -25,6 +26,7 @@ from relay.mail.settings import MailSettings, own_address
 from relay.mail.skins import Rendered, Skins, fonts
 from relay.mail.words import Words, choose, clean, load_words
 from relay.model import Recipient
+from relay.preferences import DAILY, may_choose
 from relay.times import to_datetime
 
 MAX_HTML = 90_000
@@ -85,6 +87,10 @@ class Composer:
         """The languages there are templates for."""
         return tuple(self._words)
 
+    def words(self, locale: str) -> Words:
+        """The words of the language for a reader who wants `locale`."""
+        return choose(locale or self._default, self._words, self._default)
+
     def compose(
         self,
         *,
@@ -97,20 +103,25 @@ class Composer:
         acceptance_url: str | None = None,
         locale: str = "",
         invited: bool = False,
+        preferences_url: str = "",
     ) -> Composed:
         """The message for `recipient`; MessageError when it cannot be built.
 
         `body` is the stored view (or a notice about an endpoint); `acceptance_url` is used only for the
         recipient who may have it, and only where it is an https link. `locale` is what the reader
         wants; when it is empty, the recipient's own. `invited` says that the recipient got the mail of the
-        request, and a calendar entry with it (`relay.mail.ics`).
+        request, and a calendar entry with it (`relay.mail.ics`). `preferences_url` is where this reader
+        chooses which mails they get; it is used only for mails that may be chosen about.
         """
         try:
             view = orjson.loads(body)
-            words = choose(locale or recipient.locale or self._default, self._words, self._default)
+            words = self.words(locale or recipient.locale or "")
             name, link = _which(view), self._link(view, recipient, acceptance_url)
             entry = self._calendar and ics.wanted(view, invited=invited, date_ms=date_ms)
-            shown = self._render(name, view, words, recipient, link, entry=entry)
+            optional = view["type"] == DAILY or may_choose(view["type"], root=recipient.is_root or recipient.with_link)
+            choose_at = preferences_url if optional else ""
+            footing = {"choose_at": choose_at, "always": "" if optional else _always(view)}
+            shown = self._render(name, view, words, recipient, {"link": link, "entry": entry, **footing})
             begun = _begun(view)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as problem:
             raise MessageError(f"the stored body does not fit its message: {problem!r}") from problem
@@ -118,19 +129,23 @@ class Composer:
         domain = self._from.domain
         thread = digest(f"{transfer_key}\n{to.email.lower()}")
         root = message_id(f"transfer-{thread}", domain)
+        in_thread = [
+            ("In-Reply-To", root),
+            ("References", root),
+            ("Thread-Topic", unstructured("Thread-Topic", shown.topic)),
+            ("Thread-Index", thread_index(thread, begun)),
+        ]
         headers = [
             ("From", self._from.header("From")),
             ("To", to.header("To")),
             ("Subject", unstructured("Subject", shown.subject)),
             ("Date", date(datetime.fromtimestamp(date_ms // 1000, UTC))),
             ("Message-ID", message_id(delivery_id, domain)),
-            ("In-Reply-To", root),
-            ("References", root),
-            ("Thread-Topic", unstructured("Thread-Topic", shown.topic)),
-            ("Thread-Index", thread_index(thread, begun)),
+            *([] if view["type"] == DAILY else in_thread),
             ("Auto-Submitted", "auto-generated"),
             ("X-Auto-Response-Suppress", "All"),
             ("Content-Language", words.locale),
+            *_unsubscribe(choose_at),
         ]
         calendar = None
         if entry:
@@ -157,18 +172,31 @@ class Composer:
         return self._calendar and ics.follows(orjson.loads(body))
 
     def _render(
-        self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, link: str, *, entry: bool
+        self, name: str, view: dict[str, Any], words: Words, recipient: Recipient, more: dict[str, str | bool]
     ) -> Rendered:
         path = f"{words.locale}/{name}"
-        for shown in _SHOWN:
-            facts = _facts(view, words, shown)
-            values = self._values(facts, words, recipient, link) | {"entry": entry}
-            found = self._skins.render(path, values)
+        for shown in _SHOWN[:1] if view["type"] == DAILY else _SHOWN:
+            facts = self._facts(view, words, shown, recipient)
+            found = self._skins.render(path, self._values(facts, words, recipient) | more)
             if len(found.html.encode()) < MAX_HTML:
                 return found
         raise MessageError("the page would be longer than mail readers show")
 
-    def _values(self, facts: Facts, words: Words, recipient: Recipient, link: str) -> dict[str, Any]:
+    def _facts(self, view: dict[str, Any], words: Words, shown: int, recipient: Recipient) -> Facts:
+        if view["type"].startswith("endpoint."):
+            return endpoint_facts(view, words)
+        if view["type"].startswith("agent."):
+            return agent_facts(view, words)
+        if view["type"] != DAILY:
+            return transfer_facts(view, words, shown=shown)
+
+        def subject(one: dict[str, Any]) -> tuple[str, str]:
+            values = self._values(self._facts(one, words, 1, recipient), words, recipient)
+            return self._skins.topic(f"{words.locale}/{_which(one)}", values | {"link": ""})
+
+        return daily_facts(view, words, subject)
+
+    def _values(self, facts: Facts, words: Words, recipient: Recipient) -> dict[str, Any]:
         rows = facts.table.rows if facts.table else ()
         labels = [fact.label for row in rows for fact in row.ids]
         if facts.table:
@@ -181,7 +209,6 @@ class Composer:
             "item_room": max(map(columns, set(labels)), default=0),
             "reader": clean(recipient.name or ""),
             "is_root": recipient.with_link,
-            "link": link,
             "steps": steps(facts.values["kind"], facts.values["status"], words)
             if "status" in facts.values
             else (),
@@ -205,6 +232,19 @@ def _is_link(url: str, schemes: str | tuple[str, ...]) -> bool:
     return url.startswith(schemes) and clean(url, 2048) == url and url.isascii() and " " not in url
 
 
+def _unsubscribe(url: str) -> list[tuple[str, str]]:
+    """RFC 2369, and RFC 8058 where the link is one that a mail service may post to: https."""
+    if not url:
+        return []
+    post = [("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")] if url.startswith("https://") else []
+    return [("List-Unsubscribe", f"<{url}>"), *post]
+
+
+def _always(view: dict[str, Any]) -> str:
+    """Why a mail comes in any case, as `words.toml` names the reason."""
+    return "endpoint" if view["type"].startswith("endpoint.") else "accept"
+
+
 def _reference(facts: Facts) -> str:
     """What a subject has room for of the transfer's id: all of a short one, the beginning of a GUID."""
     whole = facts.heading.value
@@ -218,16 +258,10 @@ def _begun(view: dict[str, Any]) -> datetime:
     return to_datetime(transfer["created_at"]) if transfer else _EPOCH
 
 
-def _facts(view: dict[str, Any], words: Words, shown: int) -> Facts:
-    if view["type"].startswith("endpoint."):
-        return endpoint_facts(view, words)
-    if view["type"].startswith("agent."):
-        return agent_facts(view, words)
-    return transfer_facts(view, words, shown=shown)
-
-
 def _which(view: dict[str, Any]) -> str:
     """The message file of a body: `<kind>/<type>.j2`."""
+    if view["type"] == DAILY:
+        return "daily/daily.j2"
     about = view["type"].partition(".")[0]
     kind = about if about in ("endpoint", "agent") else view["data"]["transfer"]["kind"]
     return f"{kind}/{view['type'].replace('.', '-').replace('_', '-')}.j2"

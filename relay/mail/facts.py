@@ -180,6 +180,11 @@ def deadline_of(transfer: dict[str, Any]) -> datetime:
     return to_datetime(expires) if expires else to_datetime(transfer["created_at"]) + ACCEPT_WITHIN
 
 
+def tone_of(status: str) -> str:
+    """How a state looks: good, bad, wait, off or nothing."""
+    return _TONES.get(status, "")
+
+
 def _effective(transfer: dict[str, Any]) -> date | None:
     return date.fromisoformat(transfer["effective_on"]) if transfer.get("effective_on") else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from relay.mail.compose import Composed, Composer
-from relay.mail.samples import DATE_MS, Sample, samples
+from relay.mail.samples import CHOOSE_AT, DATE_MS, Sample, samples
 
 _SCHEME = "(prefers-color-scheme: dark)"
 
@@ -55,6 +55,7 @@ def _composed(composer: Composer, sample: Sample, locale: str) -> Composed:
         date_ms=DATE_MS,
         acceptance_url=sample.url,
         locale=locale,
+        preferences_url=CHOOSE_AT,
     )
 
 

@@ -13,12 +13,16 @@ from typing import Any
 import orjson
 
 from relay.deadlines import REMINDER
+from relay.mail.daily import daily_body
 from relay.mail.notice import AgentNotice, EndpointNotice, NoticeType
 from relay.model import MOVES_TO, Audience, Channel, EventType, Kind, Outcome, Recipient, Status
+from relay.preferences import BOUNCED, DAILY, RECOVERED
 
 DATE_MS = 1_795_237_500_000
 """2026-11-21 05:05 UTC, when every sample is sent."""
 
+CHOOSE_AT = "https://relay.example/preferences/5yR0QdXTOm1e-3vqvEcCz0x8WcMZ2eJjW_Yp2m4E0lFz7fDqkq1nVwzqSmYp"
+"""Where the readers of the samples choose which mails they get."""
 LINK = "https://console.example/transfer?token=5c0c2c5e-0000-4000-8000-000000000001"
 _AT = "2026-11-21T05:05:00.1234567Z"
 _CREATED = "2026-11-20T01:02:03Z"
@@ -77,6 +81,7 @@ def samples() -> Iterator[Sample]:
     yield _sim(EventType.CREATED, Audience.TARGET, root=True)
     yield _expiring()
     yield from _notices()
+    yield _daily()
 
 
 def _subscription(event_type: EventType, audience: Audience, *, all_products: bool = False) -> Sample:
@@ -107,6 +112,16 @@ def _expiring() -> Sample:
     pending = _subscription(EventType.CREATED, Audience.SOURCE)
     view = orjson.loads(pending.body) | {"type": REMINDER}
     return replace(pending, name="subscription-expiring-source", type=REMINDER, body=orjson.dumps(view))
+
+
+def _daily() -> Sample:
+    """What a partner's admin agent gets who wants all of a day in one mail."""
+    views = [_subscription(EventType.CREATED, Audience.SOURCE), _subscription(EventType.COMPLETED, Audience.TARGET)]
+    views += [_subscription(EventType.PARTIALLY_COMPLETED, Audience.SOURCE), _sim(EventType.FAILED, Audience.TARGET)]
+    views += [one for one in _notices() if one.type in (RECOVERED, BOUNCED)]
+    body = daily_body([one.body for one in views], DATE_MS)
+    recipient = _reader(Audience.SOURCE, "agent@fabrikam.example", "Aoi Tanaka")
+    return Sample(name="daily", type=DAILY, kind="daily", recipient=recipient, body=body)
 
 
 def _items(event_type: EventType, audience: Audience) -> list[dict[str, Any]]:

@@ -143,6 +143,15 @@ class Skins:
         self._note_skin = self._text.get_template("_skin/note.txt")
         self._html_skin = self._html.get_template("_skin/html.html")
 
+    def topic(self, name: str, values: dict[str, Any]) -> tuple[str, str]:
+        """The event and the topic of the message file `name`, as its subject has them; MessageError likewise."""
+        try:
+            found = self._text.get_template(name).render(values, skin=self._subject_skin)
+        except TemplateError as problem:
+            raise MessageError(f"the message {name} cannot be rendered: {problem}") from problem
+        event, _, topic = found.strip().partition("\n")
+        return clean(event, EVENT_LENGTH), clean(topic)
+
     def render(self, name: str, values: dict[str, Any]) -> Rendered:
         """Subject, text and HTML of the message file `name`; MessageError when one cannot be made."""
         try:

@@ -15,7 +15,7 @@ import orjson
 
 from relay.mail.catalogue import load_languages
 from relay.mail.compose import Composed, Composer
-from relay.mail.samples import DATE_MS, Sample, samples
+from relay.mail.samples import CHOOSE_AT, DATE_MS, Sample, samples
 from relay.mail.settings import PlainMailSettings
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -51,6 +51,7 @@ def _composed(sample: Sample, locale: str, changes: dict[str, Any]) -> Composed:
         "date_ms": DATE_MS,
         "acceptance_url": sample.url,
         "locale": locale,
+        "preferences_url": CHOOSE_AT,
     }
     return composer().compose(**(given | changes))
 

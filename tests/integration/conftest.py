@@ -22,6 +22,7 @@ from relay.config import load
 from relay.dialer import open_session
 from relay.egress import Policy
 from relay.embedded import EmbeddedValkey
+from relay.preference_links import PreferenceLinks
 from relay.services import Services, callback_key_of
 from relay.store import Store
 from relay.store.client import Client
@@ -68,6 +69,7 @@ async def services(client: Client) -> AsyncIterator[Services]:
     )
     none: Any = None
     store, vault = Store.over(client), Vault([generate_key()])
+    book = AddressBook(store.readers, vault)
     yield Services(
         config=config,
         store=store,
@@ -75,8 +77,9 @@ async def services(client: Client) -> AsyncIterator[Services]:
         sender=WebhookSender(session, policy=policy, timeout_s=5.0, user_agent="transfer-relay/test"),
         mailer=none,
         composer=none,
-        book=AddressBook(store.readers, vault),
         callback_key=callback_key_of(config, store, vault),
+        book=book,
+        links=PreferenceLinks(book, "http://relay.test", 365),
         clock=lambda: time.time_ns() // 1_000_000,
         log=structlog.get_logger(),
     )

@@ -22,7 +22,7 @@ from relay.mail.flow import flow, wrap
 from relay.mail.mime import address, encoded_words, message_id
 from relay.mail.notice import EndpointNotice, NoticeType
 from relay.mail.preview import write_preview
-from relay.mail.samples import DATE_MS
+from relay.mail.samples import CHOOSE_AT, DATE_MS
 from relay.mail.settings import PlainMailSettings
 from relay.mail.words import clean
 from relay.model import Audience, Channel, Outcome, Recipient
@@ -54,6 +54,7 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
         transfer_key="43fb1d3a",
         date_ms=DATE_MS,
         locale="ja",
+        preferences_url=CHOOSE_AT,
     )
     assert again == compose(sample, "ja")
 
@@ -79,10 +80,41 @@ def test_the_headers() -> None:
         "Auto-Submitted: auto-generated",
         "X-Auto-Response-Suppress: All",
         "Content-Language: en",
+        f"List-Unsubscribe: <{CHOOSE_AT}>",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
         "MIME-Version: 1.0",
         'Content-Type: multipart/mixed; boundary="#"',
     ]
     assert parsed(message)["Date"].datetime == datetime.fromtimestamp(DATE_MS / 1000, UTC)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_what_may_be_chosen_about_has_its_link_and_what_may_not_says_so(name: str) -> None:
+    """RFC 8058: both headers or none, plain and unfolded, and the same link for a person to open."""
+    sample = SAMPLES[name]
+    always = sample.type in ("endpoint.warned", "endpoint.disabled") or "-root" in name
+    message = compose(sample, "en")
+    head = message.raw.split(b"\r\n\r\n", 1)[0].decode().split("\r\n")
+    found = [line for line in head if line.startswith("List-")]
+    links = [attrs["href"] for tag, attrs in seen(message.html).tags if tag == "a" and attrs["href"] == CHOOSE_AT]
+    if always:
+        assert not found and not links and CHOOSE_AT not in message.text
+        assert all("Thismessageisalwayssent,because" in part for part in both(message))
+    else:
+        assert found == [
+            f"List-Unsubscribe: <{CHOOSE_AT}>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+        ]  # fmt: skip
+        assert len(links) == 1 and CHOOSE_AT in message.text.split("\n")
+        assert not any("alwayssent" in part for part in both(message))
+
+
+def test_one_click_is_offered_over_https_only_and_without_a_link_nothing_is() -> None:
+    sample = SAMPLES["subscription-created-source"]
+    plain = parsed(compose(sample, "en", preferences_url="http://127.0.0.1:8080/preferences/x"))
+    assert plain["List-Unsubscribe"] == "<http://127.0.0.1:8080/preferences/x>"
+    assert "List-Unsubscribe-Post" not in plain
+    none = compose(sample, "en", preferences_url="")
+    assert "List-Unsubscribe" not in parsed(none) and "Choose which" not in none.text + none.html
 
 
 def test_a_reader_s_mails_of_one_transfer_are_one_thread() -> None:
@@ -107,6 +139,9 @@ def test_the_subject_tells_the_event_and_keeps_the_thread_together(locale: str) 
         message = compose(sample, locale)
         found = EVENT.fullmatch(message.subject)
         assert found and "…" not in message.subject, message.subject
+        if sample.kind == "daily":  # it is in no thread
+            assert not {"Thread-Topic", "References", "In-Reply-To"} & set(parsed(message))
+            continue
         thread = f"{sample.kind} {sample.recipient.audience}"
         topics[thread].add(found[2])
         events[f"{thread} {sample.type}"].append(found[1])

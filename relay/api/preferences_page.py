@@ -1,0 +1,155 @@
+"""How does the reader of a mail say which mails they want, without signing in?
+
+The link in a mail leads to a page in the reader's language. Opening it changes nothing, whoever opens it, a scanner of
+links too; its form does, and so does the one click that a mail service offers (RFC 8058), which ends the kind of mail
+that the link came with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from zoneinfo import available_timezones
+
+from aiohttp import web
+from msgspec.structs import replace
+from pydantic_core import PydanticCustomError
+
+from relay.api import pages
+from relay.api.preferences import remember
+from relay.config import Notify
+from relay.deadlines import REMINDER
+from relay.fields import time_zone
+from relay.mail.words import Words
+from relay.model import Audience, EventType, Kind, When
+from relay.plan import PARTNERS
+from relay.preference_links import PATH, Holder
+from relay.preferences import ALWAYS, BOUNCED, CHOOSABLE, RECOVERED, Preferences, slot, without
+from relay.services import SERVICES, Services
+
+ONE_CLICK = ("List-Unsubscribe", "One-Click")
+"""The form that a mail service posts (RFC 8058, 3.1)."""
+_FORM_BYTES = 16_384
+
+
+def add_page(app: web.Application) -> None:
+    """The page and its form."""
+    app.router.add_get(PATH + "{token}", show)
+    app.router.add_post(PATH + "{token}", choose)
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """What this reader chose. Changes nothing."""
+    services = request.app[SERVICES]
+    holder = await services.links.holder(request.match_info["token"], services.clock())
+    if holder is None or holder.expired:
+        return _no_use(request, holder)
+    chosen = await services.store.choices.get(slot(holder.partner, holder.email), holder.email)
+    return await _page(services, holder, chosen)
+
+
+async def choose(request: web.Request) -> web.StreamResponse:
+    """Keep what the form says, or end the kind of mail that the link came with."""
+    services = request.app[SERVICES]
+    now_ms = services.clock()
+    holder = await services.links.holder(request.match_info["token"], now_ms)
+    if holder is None or holder.expired:
+        return _no_use(request, holder)
+    if (request.content_length or 0) > _FORM_BYTES:
+        raise web.HTTPRequestEntityTooLarge(_FORM_BYTES, request.content_length or 0)
+    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    if form.get(ONE_CLICK[0]) == ONE_CLICK[1]:
+        chosen = await remember(
+            services, holder.partner, holder.email, lambda now: without(now, holder.type, now_ms), now_ms
+        )
+        return await _page(services, holder, chosen, done="stopped")
+    chosen = await remember(services, holder.partner, holder.email, lambda now: _said(now, form, now_ms), now_ms)
+    return await _page(services, holder, chosen, done="saved")
+
+
+def offered(notify: Notify, holder: Holder) -> list[str]:
+    """The types of mails that somebody in this role may get at all, as the operator has set it."""
+    audiences = {Audience.CUSTOMER} if holder.partner is None else set(PARTNERS)
+    told = {type_.value for kind in Kind for type_ in EventType if audiences & set(notify.row(kind, type_).email)}
+    if holder.partner is not None and not holder.is_root:
+        told |= {RECOVERED, BOUNCED} | ({REMINDER} if notify.remind_before else set())
+    if holder.is_root and not any(Audience.TARGET in notify.row(Kind.SIM, type_).email for type_ in _LATER):
+        told.clear()
+    return [type_ for type_ in CHOOSABLE if type_ in told and not (holder.is_root and type_ == EventType.CREATED)]
+
+
+_LATER = [type_ for type_ in EventType if type_ is not EventType.CREATED]
+
+
+def _said(now: Preferences, form: Mapping[str, str], now_ms: int) -> Preferences:
+    """What the form says over what was chosen; a value that no form of ours has leaves it as it was."""
+    types = {type_: When(form[type_]) for type_ in CHOOSABLE if form.get(type_) in set(When)}
+    hour = form.get("daily_hour", "")
+    try:
+        zone = time_zone(form["timezone"]) if form.get("timezone") else None
+    except PydanticCustomError:
+        zone = now.timezone
+    return replace(
+        now,
+        types=now.types | types,
+        daily_hour=int(hour) if hour.isascii() and hour.isdigit() and int(hour) < 24 else None,
+        timezone=zone,
+        updated_at_ms=now_ms,
+    )
+
+
+async def _page(services: Services, holder: Holder, chosen: Preferences, *, done: str = "") -> web.Response:
+    words = services.composer.words(holder.locale)
+    partner = None if holder.partner is None else await services.store.registry.get_partner(holder.partner)
+    always = (*ALWAYS,) if holder.partner is not None and not holder.is_root else ()
+    return pages.page(
+        "preferences.html",
+        lang=words.locale,
+        say=_speaker(words),
+        whose=words.one("choice", "customer" if holder.partner is None else "partner").format(
+            email=holder.email, partner=holder.partner if partner is None else partner.name
+        ),
+        done=done,
+        types=[(type_, _happening(words, type_), chosen.types.get(type_, When.AT_ONCE).value)
+               for type_ in offered(services.config.notify, holder)],
+        ways=[When.AT_ONCE.value, When.DAILY.value, When.NEVER.value],
+        always=[_happening(words, type_) for type_ in always] + ([words.one("happening", "accept")] if holder.is_root else []),
+        hour=chosen.daily_hour,
+        usual_hour=services.config.mail.daily_hour,
+        zone=chosen.timezone or "",
+        usual_zone=words.zone.key,
+        zones=_zones(),
+    )  # fmt: skip
+
+
+def _no_use(request: web.Request, holder: Holder | None) -> web.Response:
+    """The page of a link that does not work (any more): in the reader's language, or in the browser's."""
+    services = request.app[SERVICES]
+    asked = request.headers.get("Accept-Language", "").split(",")[0].split(";")[0].strip()
+    words = services.composer.words(asked if holder is None else holder.locale)
+    what = "unknown" if holder is None else "expired"
+    return pages.page(
+        "message.html",
+        status=404 if holder is None else 410,
+        lang=words.locale,
+        title=words.one("choice", what),
+        text=words.one("choice", f"{what}_more"),
+    )
+
+
+def _speaker(words: Words) -> Any:
+    def say(word: str, **values: object) -> str:
+        return words.one("choice", word).format(**values)
+
+    return say
+
+
+def _happening(words: Words, type_: str) -> str:
+    return words.one("happening", type_.replace(".", "_"))
+
+
+@lru_cache(maxsize=1)
+def _zones() -> tuple[str, ...]:
+    """The time zones that have a place's name."""
+    return ("UTC", *sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")))

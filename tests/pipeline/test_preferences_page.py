@@ -1,0 +1,148 @@
+"""What can somebody do with the link in a mail, and what can nobody do with it?"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from relay.mail.catalogue import load_languages
+from relay.model import Audience, Channel, Recipient
+from relay.preference_links import PATH
+from relay.preferences import DAILY
+from tests.fakes.mails import TEMPLATES
+from tests.pipeline.conftest import Store
+from tests.pipeline.events import step
+from tests.pipeline.inside import Inside, inside
+
+BASE = "https://relay.example/mail"
+LOCALES = tuple(load_languages(TEMPLATES / "email"))
+AOI = "/v1/partners/contoso/admin-agents/aoi@contoso.example/preferences"
+
+
+@pytest.fixture
+async def world(store: Store) -> AsyncIterator[Inside]:
+    """The relay inside this process, which people reach at an address of its own."""
+    async with inside(store.url, RELAY_SERVER__PUBLIC_URL=BASE, **store.settings) as made:
+        await made.api.register("fabrikam", admin_agents=[])
+        agents = [{"email": "aoi@contoso.example", "name": "Aoi", "locale": "ja"}]
+        await made.api.register("contoso", admin_agents=agents)
+        yield made
+
+
+def reader(locale: str = "en", *, partner: str | None = "contoso", root: bool = False) -> Recipient:
+    audience = Audience.CUSTOMER if partner is None else Audience.TARGET if root else Audience.SOURCE
+    return Recipient(
+        id="mb_x", channel=Channel.EMAIL, audience=audience, partner=partner, email="aoi@contoso.example",
+        locale=locale, is_root=root,
+    )  # fmt: skip
+
+
+async def ask(world: Inside, method: str, url: str, **more: Any) -> tuple[int, str, Any]:
+    """Without any token or cookie, as a browser or a mail service does."""
+    path = url.removeprefix(BASE)
+    async with world.api.http.request(method, world.api.base + path, **more) as answer:
+        return answer.status, await answer.text(), answer.headers
+
+
+async def test_the_link_of_a_mail_opens_a_page_that_changes_nothing_and_its_form_does(world: Inside) -> None:
+    await world.api.post(step("tr-1", "created", 1))
+    await world.sweep()
+    (message,) = world.mail.messages
+    url = message.parsed["List-Unsubscribe"].strip("<>")
+    assert url.startswith(BASE + PATH) and "aoi" not in url
+    assert message.parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    before = await world.api.ask("GET", AOI)
+    for method in ("GET", "HEAD", "GET"):
+        status, text, headers = await ask(world, method, url)
+        assert status == 200
+        assert "script" not in text and "style=" not in text
+        assert "default-src 'none'" in headers["Content-Security-Policy"] and headers["Cache-Control"] == "no-store"
+    assert 'lang="ja"' in text and "受け取るメールの選択" in text and "aoi@contoso.example" in text and "Contoso" in text
+    assert set(re.findall(r'name="((?:transfer|endpoint|agent)\.\w+)"', text)) == {
+        "transfer.created", "transfer.completed", "endpoint.recovered", "agent.bounced",
+    }  # fmt: skip
+    assert (await world.api.ask("GET", AOI)) == before
+    form = {"transfer.created": "daily", "endpoint.recovered": "never", "daily_hour": "18", "timezone": "Asia/Tokyo",
+            "transfer.failed": "sometimes", "endpoint.disabled": "never", "x": "never"}  # fmt: skip
+    status, text, _ = await ask(world, "POST", url, data=form)
+    assert status == 200 and "設定を保存しました。" in text
+    assert re.search(r'name="transfer.created" value="daily"[^>]* checked', text)
+    said = await world.api.ask("GET", AOI)
+    assert {type_ for type_, at in said["types"].items() if at != "at_once"} == {"transfer.created", "endpoint.recovered"}
+    assert (said["daily_hour"], said["timezone"]) == (18, "Asia/Tokyo")
+    await ask(world, "POST", url, data=form | {"daily_hour": "24", "timezone": "Mars/Olympus"})
+    assert (await world.api.ask("GET", AOI))["timezone"] == "Asia/Tokyo"
+
+
+async def test_one_click_ends_the_kind_of_mail_it_came_with_however_often(world: Inside) -> None:
+    links = world.services.links
+    url = await links.url(reader(), "transfer.completed", world.clock())
+    for kind in ({"data": {"List-Unsubscribe": "One-Click"}}, {"data": b"List-Unsubscribe=One-Click"}) * 2:
+        more = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}} if isinstance(kind["data"], bytes) else {}
+        assert (await ask(world, "POST", url, **kind, **more))[0] == 200
+    said = await world.api.ask("GET", AOI)
+    assert [type_ for type_, at in said["types"].items() if at == "never"] == ["transfer.completed"]
+    changes = await world.api.all("/v1/partners/contoso/activity?type=preferences.changed")
+    assert [line["note"] for line in changes] == ["E-mail to aoi@contoso.example: transfer.completed never."]
+    # In a daily mail it ends all that is daily.
+    await world.api.ask("PUT", AOI, {"types": {"transfer.created": "daily", "transfer.failed": "daily"}})
+    url = await links.daily_url(reader(), DAILY, world.clock())
+    assert (await ask(world, "POST", url, data={"List-Unsubscribe": "One-Click"}))[0] == 200
+    said = await world.api.ask("GET", AOI)
+    assert [type_ for type_, at in said["types"].items() if at == "never"] == ["transfer.created", "transfer.failed"]
+
+
+async def test_a_link_that_was_not_made_here_or_is_old_does_nothing(world: Inside) -> None:
+    links, made = world.services.links, world.clock()
+    url = await links.url(reader("de"), "transfer.created", made)
+    token = url.rpartition("/")[2]
+    broken = [token[:-1], token + "A", "A" + token[1:], token[::-1], "x", "%00", "a" * 3000, token.replace(token[9], "-")]
+    for one in broken:
+        for method in ("GET", "POST"):
+            if one != token:
+                data = {"data": {"List-Unsubscribe": "One-Click"}} if method == "POST" else {}
+                status, text, _ = await ask(world, method, BASE + PATH + one, **data)
+                assert status == 404, one[:80]
+    assert "This link is not complete" in text
+    world.pass_time(366 * 86_400)
+    for method in ("GET", "POST"):
+        status, text, _ = await ask(world, method, url, data={"List-Unsubscribe": "One-Click"} if method == "POST" else None)
+        assert status == 410 and "Dieser Link funktioniert nicht mehr" in text
+    assert (await world.api.ask("GET", AOI))["updated_at"] is None
+
+
+async def test_there_is_no_link_where_there_is_nothing_to_choose(world: Inside) -> None:
+    links = world.services.links
+    assert await links.url(reader(root=True), "transfer.created", 0) == ""
+    assert await links.url(reader(), "endpoint.disabled", 0) == ""
+    assert await links.url(reader(root=True), "transfer.completed", 0) != ""
+    one, other = [await links.url(reader(), "transfer.created", at) for at in (1, 2)]
+    assert one == other, "the same mail made twice has the same link"
+
+
+@pytest.mark.parametrize("partner", ["contoso", None])
+async def test_the_page_speaks_every_language(world: Inside, partner: str | None) -> None:
+    async def page(locale: str) -> str:
+        url = await world.services.links.url(reader(locale, partner=partner), "transfer.created", world.clock())
+        status, text, _ = await ask(world, "GET", url)
+        assert status == 200 and f'<html lang="{locale}">' in text
+        return text
+
+    texts = await asyncio.gather(*map(page, LOCALES))
+    assert len({re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text)) for text in texts}) == len(LOCALES)
+    english = texts[LOCALES.index("en")]
+    for phrase in ("Message at once", "Daily summary", "No message"):
+        assert sum(phrase in text for text in texts) == 1
+    offers = set(re.findall(r'name="((?:transfer|endpoint)\.\w+)"', english))
+    assert ("endpoint.recovered" in offers) is (partner is not None)
+    assert ("An endpoint is disabled" in english) is (partner is not None)
+
+
+async def test_who_accepts_by_mail_is_told_that_it_comes_in_any_case(world: Inside) -> None:
+    url = await world.services.links.url(reader(root=True), "transfer.completed", world.clock())
+    _, text, _ = await ask(world, "GET", url)
+    assert "A SIM transfer waits to be accepted by you" in text and 'name="transfer.created"' not in text
