@@ -92,6 +92,17 @@ class Recorder:
         self._counters.add(f"relay_suppressions_total|reason={reason}")
         self._log.warning("mail.suppressed", reason=reason, source=source, delivery=delivery)
 
+    def mail_down(self, server: str, detail: str) -> None:
+        """A mail server is at fault, and is left alone for a while."""
+        self._counters.add(f"relay_mail_server_failures_total|server={server}")
+        self._counters.add(f"relay_mail_server_down|server={server}")
+        self._log.warning("mail.down", server=server, detail=detail)
+
+    def mail_up(self, server: str, lasted_s: int) -> None:
+        """A mail server takes messages again."""
+        self._counters.add(f"relay_mail_server_down|server={server}", -1)
+        self._log.warning("mail.up", server=server, lasted_s=lasted_s)
+
     def failed(self, delivery: Delivery) -> None:
         """The relay itself failed while sending; called while the exception is being handled."""
         self._counters.add("relay_internal_errors_total")

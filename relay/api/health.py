@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
 
 from relay.accounts import State
 from relay.api.problems import Problem
 from relay.api.route import Call, answer
-from relay.api.shapes import HealthShape
+from relay.api.shapes import HealthShape, ReadyShape
+from relay.engine.postmaster import MAIL
 from relay.errors import StoreError
+from relay.mail.send import Mailer
 from relay.model import Channel
 from relay.services import SERVICES
 from relay.store.counters import BUCKETS_S
@@ -36,6 +38,8 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "relay_source_requests_total": ("counter", "Questions to a transfer system, by how they were answered."),
     "relay_source_troubles_total": ("counter", "How often something was found wrong with a source, by kind."),
     "relay_source_troubled": ("gauge", "What is wrong with a source now, by kind: 1 while it lasts."),
+    "relay_mail_server_down": ("gauge", "Mail servers at fault now: 1 while it lasts."),
+    "relay_mail_server_failures_total": ("counter", "How often a mail server was found at fault."),
     "relay_accept_seconds": ("histogram", "From a request's arrival to its answer."),
     "relay_first_attempt_seconds": ("histogram", "From an event's acceptance to its first attempt."),
     "relay_attempt_seconds": ("histogram", "How long one attempt took."),
@@ -48,12 +52,24 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The process and its database answer; 503 when the database does not."""
+    """The process and its database answer; 503 when the database does not. How the mail servers are changes
+    nothing about that: events are accepted, and mails wait."""
+    services = request.app[SERVICES]
     try:
-        await request.app[SERVICES].store.registry.ping()
+        await services.store.registry.ping()
+        down = {trouble.kind for trouble in await services.store.sources.troubles(MAIL)}
     except StoreError:
         raise Problem(503, "The database does not answer.", headers={"Retry-After": "1"}) from None
-    return answer(_OK)
+    return answer(ReadyShape(status="ok", mail=_mail(services.mailer, down)))
+
+
+def _mail(mailer: Mailer | None, down: set[str]) -> Literal["off", "ok", "degraded", "down"]:
+    if mailer is None:
+        return "off"
+    names = {transport.name for transport in mailer.transports}
+    if not names & down:
+        return "ok"
+    return "down" if names <= down else "degraded"
 
 
 async def metrics(call: Call) -> web.Response:

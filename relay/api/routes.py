@@ -313,7 +313,7 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
            (Answer(200, "It does.", shapes.HealthShape),)), health.live),
     (Route("GET", "/readyz", "getReadiness", "Operation", Access.PUBLIC,
            "Whether the process and its database answer", None,
-           (Answer(200, "They do.", shapes.HealthShape),), refuses=(503,)), health.ready),
+           (Answer(200, "They do; and how the mail servers are.", shapes.ReadyShape),), refuses=(503,)), health.ready),
     (Route("GET", "/openapi.json", "getOpenApi", "Operation", Access.PUBLIC, "This document", None,
            (Answer(200, "OpenAPI 3.1.", media="application/json"),)), docs.document),
     (Route("GET", "/docs", "getDocs", "Operation", Access.PUBLIC, "This document, to read", None,

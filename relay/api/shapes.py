@@ -337,6 +337,13 @@ class HealthShape(Shape):
     status: Literal["ok"]
 
 
+class ReadyShape(HealthShape):
+    """The same, and how the workers found the mail servers: `degraded` when some of several are at fault, `off`
+    when none is set."""
+
+    mail: Literal["off", "ok", "degraded", "down"]
+
+
 class ProblemShape(Shape):
     """Why a request was not done (RFC 9457); `errors` only for invalid input, `id` only about an event."""
 

@@ -17,6 +17,7 @@ from relay.accounts import State
 from relay.commands.processes import config_option
 from relay.config import Config, load, missing_secrets
 from relay.data import templates_dir
+from relay.engine.postmaster import MAIL
 from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
@@ -109,9 +110,22 @@ async def _mail(config: Config) -> list[str]:
     except ConfigError as error:
         return error.problems
     try:
-        return await mailer.probe()
+        problems = await mailer.probe()
     finally:
         await mailer.close()
+    client = connect(config)
+    try:
+        noted = await Sources(client).troubles(MAIL)
+    except StoreError:
+        return problems  # said of the database already
+    finally:
+        await client.close()
+    names = {transport.name for transport in mailer.transports}
+    return problems + [
+        f"mail server {one.kind}: {one.detail} (as the workers found since {format_ms(one.since_ms)})"
+        for one in noted
+        if one.kind in names
+    ]
 
 
 async def _accounts(config: Config, store: Store) -> list[str]:

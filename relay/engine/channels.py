@@ -181,6 +181,9 @@ class EmailChannel:
 
     async def send(self, parcel: Parcel, now_ms: int) -> Attempt | Again:
         """One SMTP transaction, or when to come again."""
+        wait = self._mailer.shut(now_ms)
+        if wait is not None:
+            return wait
         try:
             message = await self._message(parcel)
         except (MessageError, VaultError) as error:

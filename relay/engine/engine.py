@@ -20,6 +20,7 @@ from relay.engine.deadlines import Timekeeper
 from relay.engine.dispatch import Dispatcher
 from relay.engine.drain import Tools
 from relay.engine.fanout import FanOut
+from relay.engine.postmaster import Postmaster
 from relay.engine.registered import Registrations
 from relay.engine.replayer import Replayer
 from relay.engine.watch import Patience, Watch
@@ -114,7 +115,16 @@ class Engine:
                 breaker=breaker,
             )
         }
+        self._postmaster = None
         if services.mailer is not None:
+            mail = config.mail
+            self._postmaster = Postmaster(
+                store,
+                services.mailer.transports,
+                self.recorder,
+                services.clock,
+                stale_ms=_ms(2 * (mail.probe_max_seconds + mail.command_timeout_seconds)),
+            )
             self._dispatchers[Channel.EMAIL] = dispatcher(
                 Hint.EMAIL,
                 EmailChannel(
@@ -154,6 +164,8 @@ class Engine:
         await self._replayer.step()
         await self.fan_out()
         await self.deliver()
+        if self._postmaster is not None:
+            await self._postmaster.step()
         await self._services.store.counters.flush()
         await self._accountant.step()
         if self._chainer is not None:

@@ -98,6 +98,16 @@ class Mailer:
             answer=last.answer.encode(errors="replace")[:ANSWER_BYTES].decode(errors="ignore"),
         )
 
+    def shut(self, now_ms: int) -> Again | None:
+        """When to come again, where no server is to be tried now: known before a message is even built."""
+        waits = []
+        for transport in self.transports:
+            again_ms = self._not_before(transport, now_ms)
+            if again_ms is None:
+                return None
+            waits.append(again_ms)
+        return Again(min(waits, default=now_ms + self._patience.most_ms), spent=False)
+
     async def close(self) -> None:
         """Closes every connection that is idle."""
         for transport in self.transports:
@@ -128,12 +138,12 @@ class Mailer:
         """What became of the message over this server; or when to come again, where it is not tried."""
         async with transport.server.turns:
             now = now_ms + round((time.monotonic() - begun) * 1000)
-            again_ms = transport.standing.again_ms
-            if again_ms is not None and (transport.asking or now < again_ms):
-                return self._spread(transport.standing, max(again_ms, now + _ASKED_AGAIN_MS), now)
-            rate = warming_rate(transport.warm_up, now)
-            if rate is not None and (again_ms := await self._pace(f"over:{transport.name}", rate, now)):
+            again_ms = self._not_before(transport, now)
+            if again_ms is not None:
                 return again_ms
+            rate = warming_rate(transport.warm_up, now)
+            if rate is not None and (full_until := await self._pace(f"over:{transport.name}", rate, now)):
+                return full_until
             asks = not transport.standing.is_up
             transport.asking = transport.asking or asks
             try:
@@ -153,10 +163,14 @@ class Mailer:
             )
             return Ending(verdict, ending.detail, ending.code, ending.answer)
 
-    def _spread(self, standing: Standing, again_ms: int, now_ms: int) -> int:
-        """Those that wait come over as long a time as the server was away, not all in the moment it is asked."""
-        away = now_ms - (standing.since_ms or now_ms)
-        return again_ms + round(random.random() * min(max(away, _ASKED_AGAIN_MS), self._patience.most_ms))
+    def _not_before(self, transport: Transport, now_ms: int) -> int | None:
+        """When to come again; None when the server may be tried. Those that wait come over as long a time as it was
+        away, not all in the moment it is asked."""
+        standing = transport.standing
+        if standing.again_ms is None or (not transport.asking and now_ms >= standing.again_ms):
+            return None
+        away = min(max(now_ms - (standing.since_ms or now_ms), _ASKED_AGAIN_MS), self._patience.most_ms)
+        return max(standing.again_ms, now_ms + _ASKED_AGAIN_MS) + round(random.random() * away)
 
 
 def _transports(config_mail: MailSettings) -> list[Transport]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from relay.commands.check import _mail
 from relay.mail.send import Transport
 from tests.fakes.mail_server import HANG, MailServer, say
 from tests.pipeline.events import step
@@ -202,3 +203,61 @@ async def test_a_limit_holds_for_all_workers_together(valkey_url: str, first: Ma
         await one.sweep()
         await other.sweep()
         assert len(first.kept) == 1
+
+
+async def down(world: Inside) -> dict[str, str]:
+    """What the metrics say of mail servers."""
+    async with world.api.http.get(
+        f"{world.api.base}/metrics", headers={"Authorization": f"Bearer {world.api.token}"}
+    ) as answer:
+        lines = (await answer.text()).splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if line.startswith("relay_mail_server_"))
+
+
+async def readiness(world: Inside) -> str:
+    return str((await world.api.ask("GET", "/readyz"))["mail"])
+
+
+async def test_the_operator_is_told_of_a_server_at_fault_and_of_its_recovery(
+    valkey_url: str, first: MailServer, second: MailServer
+) -> None:
+    async with inside(valkey_url, **over(first, second)) as world:
+        assert await readiness(world) == "ok"
+        await first.deafen()
+        await tell(world, 2)
+        await world.sweep()
+        assert await readiness(world) == "degraded"
+        assert await down(world) == {
+            'relay_mail_server_down{server="first"}': "1",
+            'relay_mail_server_failures_total{server="first"}': "1",
+        }
+        said = await _mail(world.services.config)
+        assert any("first: the mail server cannot be reached (as the workers found since" in line for line in said)
+        await second.deafen()
+        await tell(world, 2, "more")
+        await world.sweep()
+        assert await readiness(world) == "down"
+        await first.listen()
+        await second.listen()
+        for _ in range(4):
+            world.pass_time(700)
+            await tell(world, 1, f"after-{world.services.clock()}")
+            await world.sweep()
+        assert await readiness(world) == "ok"
+        assert (await down(world))['relay_mail_server_down{server="first"}'] == "0"
+        assert await _mail(world.services.config) == []
+
+
+async def test_what_a_worker_noted_that_is_gone_is_taken_back(valkey_url: str, first: MailServer) -> None:
+    async with inside(valkey_url, **over(first)) as dead:
+        await first.deafen()
+        await tell(dead, 1)
+        await dead.sweep()
+        assert await readiness(dead) == "down"
+    await first.listen()
+    async with inside(valkey_url, **over(first)) as world:
+        await world.sweep()
+        assert await readiness(world) == "down", "it may be right still"
+        world.pass_time(3_600)
+        await world.sweep()
+        assert await readiness(world) == "ok"
