@@ -7,6 +7,7 @@ new messages empty, without those no longer said. `--check` changes nothing and 
 from __future__ import annotations
 
 import io
+import re
 import sys
 import tomllib
 from datetime import UTC, datetime
@@ -57,8 +58,19 @@ def brought_up(folder: Path = FOLDER) -> dict[Path, bytes]:
         catalogue.obsolete.clear()
         catalogue.project, catalogue.version = pot.project, pot.version
         catalogue.header_comment, catalogue.revision_date, catalogue.creation_date = _HEADER, _EPOCH, _EPOCH
+        if path.stem == "fr":
+            _keep_marks_together(catalogue)
         files[path] = _written(catalogue)
     return files
+
+
+def _keep_marks_together(catalogue: Catalog) -> None:
+    """The space that French has before `:`, `;`, `?`, `!` and inside its quotation marks ends no line."""
+    for message in catalogue:
+        if message.id:
+            said = (message.string,) if isinstance(message.string, str) else message.string
+            bound = tuple(re.sub(r" (?=[:;!?»])|(?<=«) ", "\u00a0", one) for one in said)
+            message.string = bound if isinstance(message.string, tuple) else bound[0]
 
 
 def _written(catalogue: Catalog) -> bytes:

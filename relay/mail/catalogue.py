@@ -31,6 +31,11 @@ _TRANS = re.compile(
 )
 _VALUE = re.compile(r"\{\{ (\w+) \}\}")
 _PLACE = re.compile(r"\{(\w+)\}")
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+_BESIDE = re.compile(rf"(?P<before>(?<=[{_WIDE}]) )?\{{(?P<name>\w+)\}}(?P<after> (?=[{_WIDE}]))?")
+_WITHOUT_SPACES = frozenset({"ja", "zh-Hans"})
+_ALONE = frozenset({"reader"})
+"""Names of people, which a greeting keeps at a distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,8 @@ class Language:
     def _translated(self, match: re.Match[str]) -> str:
         one, many = _bare(match["one"]), _bare(match["many"] or "")
         if not many:
-            return _PLACE.sub(r"{{ \1 }}", self.say("", one))
-        forms = [_PLACE.sub(r"{{ \1 }}", form) for form in self.forms("", one, many)]
+            return self._placed(self.say("", one))
+        forms = [self._placed(form) for form in self.forms("", one, many)]
         if len(forms) == 1:
             return forms[0]
         cases = [
@@ -134,6 +139,21 @@ class Language:
             for number, form in enumerate(forms[:-1])
         ]
         return "".join([*cases, "{% else +%}", forms[-1], "{% endif +%}"])
+
+
+    def _placed(self, text: str) -> str:
+        """`text` with its places as Jinja's. In a language without spaces, the one between its own words and a
+        name is for names in other letters: `Contoso 様`, but `海洋クラウド様` (the filter `beside`)."""
+        if self.locale not in _WITHOUT_SPACES:
+            return _PLACE.sub(r"{{ \1 }}", text)
+        return _BESIDE.sub(_beside, text)
+
+
+def _beside(match: re.Match[str]) -> str:
+    name, before, after = match["name"], match["before"], match["after"]
+    if name in _ALONE or not (before or after):
+        return f"{before or ''}{{{{ {name} }}}}{after or ''}"
+    return f"{{{{ {name}|beside({bool(before)}, {bool(after)}) }}}}"
 
 
 def _plural(expression: str) -> Callable[[int], int]:

@@ -20,8 +20,11 @@ _NO_START = frozenset(
     "、。，．・：；？！)]}）］｝」』】〉》”’ーゝゞ々ぁぃぅぇぉっゃゅょァィゥェォッャュョ％,.:;?!…"
 )
 _NO_END = frozenset("([{（［｛「『【〈《“‘")
+_FIXED = "\u00a0\u202f"
+"""Spaces that a line does not break at."""
 _ATOM = re.compile(
-    r"\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
+    rf"[^\S{_FIXED}]+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+    rf"|(?:[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]|[{_FIXED}])+"
 )
 
 _TWO_STOPS = re.compile(r"(?<!\.)\.\.(?=\s|$)")
@@ -76,6 +79,13 @@ def _join(lines: list[str]) -> str:
 @lru_cache(maxsize=4096)
 def _is_wide(char: str) -> bool:
     return bool(char) and unicodedata.east_asian_width(char) in "WF"
+
+
+def beside(value: str, before: bool, after: bool) -> str:
+    """`value` with a space `before` and `after` it where it begins and ends in letters that need one."""
+    lead = " " if before and value and not _is_wide(value[0]) else ""
+    trail = " " if after and value and not _is_wide(value[-1]) else ""
+    return f"{lead}{value}{trail}"
 
 
 def columns(text: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, StrictUndefined
 
 from relay.errors import ConfigError
 from relay.mail.catalogue import Language, Phrase, load_languages, problems, read
+from relay.mail.flow import beside, wrap
 from tests.fakes.mails import TEMPLATES
 from tools.words import brought_up, said, wrong
 
@@ -77,3 +80,39 @@ def test_a_catalogue_that_is_none_is_a_configuration_problem(tmp_path: Path) -> 
     path.write_bytes(b'msgid "a"\nmsgstr "\xff"\n')
     with pytest.raises(ConfigError, match=r"de\.po"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("locale", "said", "names", "shown"),
+    [
+        ("ja", "{target} 様が、{customer} を譲渡", {"target": "海洋クラウド", "customer": "Contoso"}, "海洋クラウド様が、Contoso を譲渡"),
+        ("ja", "{target} 様が、{customer} を譲渡", {"target": "Contoso", "customer": "海洋"}, "Contoso 様が、海洋を譲渡"),
+        ("ja", "{reader} 様", {"reader": "森 葵"}, "森 葵 様"),
+        ("ja", "ID は {id} です", {"id": "<b>"}, "ID は <b> です"),
+        ("zh-Hans", "向 {target} 转移", {"target": "微软公司"}, "向微软公司转移"),
+        ("zh-Hans", "向 {target} 转移", {"target": "Contoso"}, "向 Contoso 转移"),
+        ("ko", "{target} 이전", {"target": "海洋"}, "海洋 이전"),
+        ("ja", "{target} が", {"target": ""}, "が"),
+    ],
+)
+def test_a_name_stands_as_far_from_the_words_as_its_letters_ask(
+    locale: str, said: str, names: dict[str, str], shown: str
+) -> None:
+    language = load_languages(FOLDER)[locale]
+    language.__dict__["_said"] = {("", "x"): (said,)}
+    page = Environment(undefined=StrictUndefined)
+    page.filters["beside"] = beside
+    source = language.translated("{% trans %}x{% endtrans %}")
+    assert page.from_string(source).render(names) == shown
+    escaping = Environment(autoescape=True)
+    escaping.filters["beside"] = beside
+    assert escaping.from_string(source).render(names) == shown.replace("<b>", "&lt;b&gt;")
+
+
+def test_french_marks_are_never_parted_from_the_word_before_them() -> None:
+    """`:`, `;`, `?`, `!` and quotation marks have a space before them at which no line ends."""
+    for message in read(FOLDER / "locales" / "fr.po"):
+        said = (message.string,) if isinstance(message.string, str) else message.string
+        for one in said if message.id else ():
+            assert not re.search(r" [:;!?»]|« ", one), one
+    assert wrap("à faire\u00a0: rien", width=8) == "à\nfaire\u00a0:\nrien"
