@@ -20,14 +20,14 @@ from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
-from relay.model import Attempt, EndpointState, Outcome
+from relay.model import Attempt, Channel, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
 from relay.readers import Reader
 from relay.record import Recorder
 from relay.retry import Again, Schedule, Settled, decide
 from relay.store import Store
-from relay.store.queues import Advanced, Mark, Result, Taken
+from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
 from relay.store.stored import dump
 
 _AHEAD = 6
@@ -53,6 +53,11 @@ class Tools:
     breaker: BreakerRules | None = None
     book: AddressBook | None = None
 
+    @property
+    def forget(self) -> str:
+        """What a settled delivery's result says of a stored message: only e-mail stores one."""
+        return FORGET if self.sender.channel is Channel.EMAIL else ""
+
 
 class Drain:
     """One pass. `stopping` makes it finish what is in flight and take no more."""
@@ -73,6 +78,7 @@ class Drain:
         self._hold_until_ms: int | None = None
         self._lease_until_ms = 0
         self._hold = False
+        self._returns = self._returns_asked = 0
         self._answered: list[tuple[Taken, Attempt]] = []
         self._breaker = self._stored_breaker = CLOSED
         self.stopping = False
@@ -81,17 +87,22 @@ class Drain:
         """Drain the queue; when it is due again, None for not before somebody says so."""
         tools = self._tools
         step = await self._advance([])
+        starting: asyncio.Task[None] | None = None
         try:
             while True:
                 if step.lost:
                     return tools.clock() + tools.lease_ms
                 if step.lease_until_ms is not None:
                     return step.lease_until_ms
-                await self._start(step.taken)
                 if step.released:
                     return step.next_due_ms
+                if starting is not None:
+                    await starting
+                starting = self._begin(step.taken)
                 if self._busy and not self._results:
                     await self._some_results()
+                if starting is not None and starting.done():
+                    starting.result()
                 results, self._results = self._results, []
                 answered, self._answered = self._answered, []
                 for one, attempt in answered:
@@ -104,6 +115,21 @@ class Drain:
             for task in self._tasks:
                 task.cancel()
 
+    def _begin(self, taken: list[Taken]) -> asyncio.Task[None] | None:
+        """Prepare and send what was taken, while the next step is made."""
+        if not taken:
+            return None
+        self._busy += len(taken)
+        task = asyncio.get_running_loop().create_task(self._start(taken, self._returns_asked))
+        self._tasks.add(task)
+        task.add_done_callback(self._begun)
+        return task
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._awaken()  # whoever runs this pass finds the exception
+
     async def _advance(self, results: list[Result]) -> Advanced:
         tools = self._tools
         busy = self._busy
@@ -111,6 +137,7 @@ class Drain:
         hold, self._hold_until_ms = self._hold_until_ms, None
         now = tools.clock()
         breaker = self._breaker
+        self._returns_asked = self._returns
         step = await tools.store.queues.advance(
             self._recipient,
             token=self._token,
@@ -138,10 +165,9 @@ class Drain:
         elif step.incident_ms is not None and attempt.outcome is Outcome.ACCEPTED:
             await watch.recovered(one.delivery, attempt, step.incident_ms, now)
 
-    async def _start(self, taken: list[Taken]) -> None:
-        """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
-        if not taken:
-            return
+    async def _start(self, taken: list[Taken], returns: int) -> None:
+        """Ask what each is to carry and whether its recipient is still wanted, then send them all: unless what
+        was at hand has gone back to the queue since these were asked for, after `returns` such times."""
         partners = {slot_of(t.delivery.recipient) for t in taken}
         asked = self._tools.store.transfers.asked_bodies(
             [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
@@ -162,14 +188,19 @@ class Drain:
         for one, (body, link) in zip(taken, bodies, strict=True):
             known = registered.get(slot_of(one.delivery.recipient), Registered(None, {}))
             if not self._may_go(one, known, reader):
+                self._busy -= 1
                 continue
             if body is None:
+                self._busy -= 1
                 attempt = unsendable(one.attempts + 1, self._tools.clock(), "Its body is no longer kept.")
                 self._conclude(one, attempt)
                 continue
             sealed = None if link is None else link.decode()
             self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
-            self._busy += 1
+        if returns != self._returns:
+            self._put_back()
+        elif self._results:
+            self._notice()
         for _ in range(min(len(self._ready), self._tools.window - self._senders)):
             self._senders += 1
             task = loop.create_task(self._send_all())
@@ -180,7 +211,7 @@ class Drain:
         """Whether it is still to be sent; if not, what happens to it instead is noted."""
         reason = still_wanted(one.delivery, registered, reader)
         if reason is not None:
-            self._results.append(Result(one.delivery.id, Mark.CANCELED, reason=reason.value))
+            self._results.append(Result(one, Mark.CANCELED, reason=reason.value, sealed=self._tools.forget))
             self._tools.recorder.settled(one.delivery, "canceled", reason=reason.value)
             return False
         endpoint = registered.endpoints.get(one.delivery.recipient.id)
@@ -188,7 +219,7 @@ class Drain:
             return True
         self._rate = endpoint.rate_limit or 0
         if endpoint.state is EndpointState.DISABLED:
-            self._results.append(Result(one.delivery.id, Mark.BACK))
+            self._results.append(Result(one, Mark.BACK))
             if not self._hold:
                 self._hold = True
                 self._tools.watch.hold_soon(self._recipient)
@@ -209,7 +240,7 @@ class Drain:
             lease_ms=self._tools.lease_ms,
             want=0,
             in_flight=max(1, self._busy),
-            results=[Result(one.delivery.id, Mark.KEEP, sealed=sealed)],
+            results=[Result(one, Mark.KEEP, sealed=sealed)],
         )
 
     async def _send_all(self) -> None:
@@ -233,8 +264,13 @@ class Drain:
             self._senders -= 1
 
     def _return_ready(self) -> None:
-        """What is at hand and not yet on the wire goes back to the queue, and has cost no attempt."""
-        self._results += [Result(parcel.taken.delivery.id, Mark.BACK) for parcel in self._ready]
+        """What is at hand and not yet on the wire goes back to the queue, and so does what is on its way here."""
+        self._returns += 1
+        self._put_back()
+
+    def _put_back(self) -> None:
+        """It has cost no attempt."""
+        self._results += [Result(parcel.taken, Mark.BACK) for parcel in self._ready]
         self._busy -= len(self._ready)
         self._ready.clear()
         self._notice()
@@ -255,13 +291,15 @@ class Drain:
                 # Our own fault, not the partner's. It costs the delivery an attempt and not the pass, so
                 # that what fails each time ends as exhausted instead of coming round for ever.
                 tools.recorder.failed(parcel.taken.delivery)
-                attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
+                attempt = unsendable(
+                    parcel.number, now, "The relay failed while sending; the operator is told."
+                )
                 attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
         finally:
             self._out -= 1
         self._busy -= 1
         if isinstance(attempt, Again):
-            self._results.append(Result(parcel.taken.delivery.id, Mark.BACK, attempt.at_ms))
+            self._results.append(Result(parcel.taken, Mark.BACK, attempt.at_ms))
         else:
             self._conclude(parcel.taken, attempt)
         self._notice()
@@ -280,18 +318,18 @@ class Drain:
         encoded = dump(attempt)
         match decision:
             case Settled(delivered=True):
-                self._results.append(Result(one.delivery.id, Mark.DELIVERED, attempt=encoded))
+                self._results.append(Result(one, Mark.DELIVERED, attempt=encoded, sealed=tools.forget))
                 tools.recorder.settled(one.delivery, "delivered")
             case Settled():
                 self._results.append(
-                    Result(one.delivery.id, Mark.EXHAUSTED, reason=decision.reason, attempt=encoded)
+                    Result(one, Mark.EXHAUSTED, reason=decision.reason, attempt=encoded, sealed=tools.forget)
                 )
                 tools.recorder.settled(one.delivery, "exhausted", reason=decision.reason)
             case Again(spent=False):
-                self._results.append(Result(one.delivery.id, Mark.BACK, decision.at_ms))
+                self._results.append(Result(one, Mark.BACK, decision.at_ms))
             case Again():
                 mark = Mark.PROBED if one.early else Mark.AGAIN
-                self._results.append(Result(one.delivery.id, mark, decision.at_ms, attempt=encoded))
+                self._results.append(Result(one, mark, decision.at_ms, attempt=encoded))
                 if decision.hold_until_ms is not None:
                     self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
                     self._return_ready()

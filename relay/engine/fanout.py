@@ -26,7 +26,7 @@ from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_
 from relay.preferences import slot
 from relay.store import Store
 from relay.store.client import Call
-from relay.store.hints import SHARDS, Claim, Hint
+from relay.store.hints import SHARDS, Claim, Hint, hint_of
 from relay.store.ledger import Line
 from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
@@ -109,12 +109,14 @@ class FanOut:
         parties |= {slot(None, person.email) for *_, event in parsed for person in self._contacts(event)}
         registered = await self._registrations.fresh(parties)
         jobs = [self._plan(*one, registered) for one in parsed]
-        await self._fix(jobs)
-        due = await self._carry_out(jobs, registered)
-        await self._finish(claims, inboxes, jobs, due)
-        for channel, members in due.items():
-            if members:
-                self._wake(channel)
+        finish = self._finishing(claims, inboxes, jobs)
+        channels = await self._at_once(jobs, registered, finish) if self._store.client.joint else None
+        if channels is None:
+            await self._fix(jobs)
+            await self._wait_for_parties(jobs)
+            channels = await self._step_by_step(jobs, registered, finish)
+        for channel in channels:
+            self._wake(channel)
 
     def _contacts(self, event: Event) -> Sequence[Person]:
         """The customer's people that the policy tells of this event."""
@@ -167,58 +169,75 @@ class FanOut:
         transfers = self._store.transfers
         await transfers.fix_plans([(key, one.member, _fixed(tells_nobody()), {})])
         listed = (key, one.sequence, one.step.accepted_at_ms, held.created_ms)
-        calls = [*self._store.ledger.indexing([listed]), transfers.planning_done([(key, one.member)])]
+        calls = [self._store.ledger.indexing([listed]), transfers.planning_done([(key, one.member)])]
         await self._store.client.batch(calls)
+
+    async def _at_once(
+        self, jobs: Sequence[_Job], registered: dict[str, Registered], finish: Sequence[Call]
+    ) -> set[Channel] | None:
+        """The whole chain in one call; which channels got something due. None when it could not be, because
+        somebody planned one of these before: then nothing that follows from a plan was done."""
+        new = [job for job in jobs if job.unplanned.plan is None]
+        await self._wait_for_parties(jobs)
+        entries, calls = self._carrying(jobs, registered)
+        first = [self._store.transfers.fixing([_kept(job) for job in new], alone=True)] if new else []
+        replies = await self._store.client.chain([*first, *calls, *finish])
+        if replies is None:
+            return None
+        self._owe(new)
+        return {channel for channel, _ in _due(entries, replies[len(first)])} if entries else set()
 
     async def _fix(self, jobs: Sequence[_Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""
         new = [job for job in jobs if job.unplanned.plan is None]
-        replies = await self._store.transfers.fix_plans(
-            [
-                (
-                    job.key,
-                    job.unplanned.member,
-                    job.plan,
-                    {f"{job.unplanned.sequence}:{audience}": body for audience, body in job.bodies.items()},
-                )
-                for job in new
-            ]
-        )
+        replies = await self._store.transfers.fix_plans([_kept(job) for job in new])
         for job, reply in zip(new, replies, strict=True):
             if reply is not None:
                 job.plan = reply
-            else:
-                for made in job.plan.deliveries:
-                    self._store.counters.owe(made.recipient.channel, 1)
+        self._owe([job for job, reply in zip(new, replies, strict=True) if reply is None])
 
-    async def _carry_out(
+    def _owe(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            for made in job.plan.deliveries:
+                self._store.counters.owe(made.recipient.channel, 1)
+
+    async def _step_by_step(
+        self, jobs: Sequence[_Job], registered: dict[str, Registered], finish: Sequence[Call]
+    ) -> set[Channel]:
+        """Append to the queues, logs and feeds, then forget the inbox entries; which channels got something due."""
+        entries, calls = self._carrying(jobs, registered)
+        replies = await self._store.client.batch(calls)
+        due = _due(entries, replies[0]) if entries else []
+        hinted = [
+            self._store.hints.due(hint_of(channel), [member for of, member in due if of is channel])
+            for channel in {channel for channel, _ in due}
+        ]
+        await self._store.client.batch([*hinted, *finish])
+        return {channel for channel, _ in due}
+
+    def _carrying(
         self, jobs: Sequence[_Job], registered: dict[str, Registered]
-    ) -> dict[Channel, list[tuple[str, int]]]:
+    ) -> tuple[list[Entry], list[Call]]:
+        """The deliveries of these jobs, and the calls that append them, the first, and what the logs and feeds
+        get."""
+        store = self._store
         entries: list[Entry] = []
         lines: list[Line] = []
-        indexed: list[tuple[str, int, int, int]] = []
         for job in jobs:
             entries += [_entry(made, job.plan.unordered, registered) for made in job.plan.deliveries]
             lines += _lines(job)
-            indexed.append(
-                (job.key, job.unplanned.sequence, job.unplanned.step.accepted_at_ms, job.held.created_ms)
-            )
         calls: list[Call] = []
         if entries:
-            calls.append(self._store.queues.enqueuing(entries))
+            calls.append(store.queues.enqueuing(entries))
         if lines:
-            calls.append(self._store.ledger.appending(lines))
-        if indexed:
-            calls += self._store.ledger.indexing(indexed)
-        due: dict[Channel, list[tuple[str, int]]] = {Channel.WEBHOOK: [], Channel.EMAIL: []}
-        if calls:
-            replies = await self._store.client.batch(calls)
-            if entries:
-                for recipient, at in zip(recipients_of(entries), replies[0], strict=True):
-                    if at:
-                        due[channel_of(recipient)].append((recipient, int(at)))
-        await self._wait_for_parties(jobs)
-        return due
+            calls.append(store.ledger.appending(lines))
+        if jobs:
+            listed = [
+                (j.key, j.unplanned.sequence, j.unplanned.step.accepted_at_ms, j.held.created_ms)
+                for j in jobs
+            ]
+            calls.append(store.ledger.indexing(listed))
+        return entries, calls
 
     async def _wait_for_parties(self, jobs: Sequence[_Job]) -> None:
         """A creation message is kept for a party that is not registered, until the transfer ends."""
@@ -238,20 +257,18 @@ class FanOut:
                 await self._store.transfers.retell(job.key, job.unplanned.sequence, audience)
                 await self._store.hints.make_due(Hint.PLAN, [(job.key, self._clock())])
 
-    async def _finish(
+    def _finishing(
         self,
         claims: Sequence[Claim],
         inboxes: Sequence[tuple[Held | None, list[Unplanned]]],
         jobs: Sequence[_Job],
-        due: dict[Channel, list[tuple[str, int]]],
-    ) -> None:
+    ) -> list[Call]:
+        """What follows once everything is appended."""
         store, now = self._store, self._clock()
-        calls = [
-            store.hints.due(hint, due[channel])
-            for hint, channel in ((Hint.WEBHOOK, Channel.WEBHOOK), (Hint.EMAIL, Channel.EMAIL))
-            if due[channel]
-        ]
-        times = scheduled(((job.key, job.held, job.unplanned.sequence, job.event) for job in jobs), self._rules)
+        calls: list[Call] = []
+        times = scheduled(
+            ((job.key, job.held, job.unplanned.sequence, job.event) for job in jobs), self._rules
+        )
         if times:
             calls.append(store.deadlines.scheduling(times))
         if jobs:
@@ -265,7 +282,19 @@ class FanOut:
                 ],
             )
         )
-        await store.client.batch(calls)
+        return calls
+
+
+def _kept(job: _Job) -> tuple[str, str, FixedPlan, dict[str, bytes]]:
+    """A plan as it is stored, with what each audience is shown."""
+    bodies = {f"{job.unplanned.sequence}:{audience}": body for audience, body in job.bodies.items()}
+    return job.key, job.unplanned.member, job.plan, bodies
+
+
+def _due(entries: Sequence[Entry], replies: Sequence[bytes]) -> list[tuple[Channel, tuple[str, int]]]:
+    """The recipients that have something due, each with the time, by channel."""
+    pairs = zip(recipients_of(entries), replies, strict=True)
+    return [(channel_of(to), (to, int(at))) for to, at in pairs if at]
 
 
 def _as_first_given(event: Event, held: Held) -> Event:

@@ -68,12 +68,26 @@ class Script:
     @classmethod
     def read(cls, name: str) -> Script:
         """The script in `lua/<name>.lua`, inside the frame all share; `--@queue` brings in `lua/queue.lua`."""
-        folder = resources.files("relay.store").joinpath("lua")
-        body = folder.joinpath(f"{name}.lua").read_text("utf-8")
-        frame = folder.joinpath("frame.lua").read_text("utf-8")
-        shared = folder.joinpath("queue.lua").read_text("utf-8")
-        text = frame.replace("--@operation", body.replace("--@queue", shared))
+        body = _lua(name)
+        return cls.of(name, _lua("frame").replace("--@operation", body.replace("--@queue", _lua("queue"))))
+
+    @classmethod
+    def chain(cls, names: Sequence[str]) -> Self:
+        """These scripts as one, to be done in turn (`lua/chain.lua`)."""
+        head = _lua("frame").partition("--@operation")[0]
+        steps = [_lua("queue"), "local steps = {}"]
+        for name in names:
+            steps += ["do", _lua(name), f"steps['{name}'] = operation", "end"]
+        return cls.of("+".join(names), head + _lua("chain").replace("--@steps", "\n".join(steps)))
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Self:
+        """A script and its digest."""
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _lua(name: str) -> str:
+    return resources.files("relay.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +128,16 @@ class Client:
         self.redis = redis
         self.plain = Plain(connection_pool=redis.connection_pool)
         self.prefix = prefix
+        self._chains: dict[tuple[str, ...], Script] = {}
 
     @classmethod
     def connect(
         cls, url: str, *, prefix: str, connections: int, timeout_s: float = 10.0, copies: Copies = Copies()
     ) -> Self:
         """A client for `url`; nothing is sent before the first call."""
-        pool = pool_of(url, BlockingConnectionPool, max_connections=connections, timeout=timeout_s, timeout_s=timeout_s)
+        pool = pool_of(
+            url, BlockingConnectionPool, max_connections=connections, timeout=timeout_s, timeout_s=timeout_s
+        )
         return cls(Redis(connection_pool=pool), prefix, copies)
 
     async def close(self) -> None:
@@ -159,6 +176,28 @@ class Client:
             return await self._guarded(calls, confirm)
         except (RedisError, *_AWAY) as error:
             raise translated(error) from error
+
+    async def chain(self, calls: Sequence[Call]) -> list[list[Any]] | None:
+        """Several scripts in one call, in their order; what fails keeps what follows from being done. None when
+        an operation stopped it. What was done before stands, and may be done again. A script comes once."""
+        names = tuple(call.script.name for call in calls)
+        script = self._chains.get(names)
+        if script is None:
+            script = self._chains[names] = Script.chain(names)
+        command: list[Arg] = [self.key(str(calls[0].ops[0][0])), self.prefix]
+        for call in calls:
+            command += (call.script.name, len(call.ops))
+            for op in call.ops:
+                command.append(len(op))
+                command.extend(op)
+        try:
+            try:
+                replies = await self.redis.execute_command("EVALSHA", script.sha, 1, *command)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                replies = await self.redis.execute_command("EVAL", script.text, 1, *command)  # type: ignore[no-untyped-call]
+        except (RedisError, *_AWAY) as error:
+            raise translated(error) from error
+        return replies or None
 
     async def _guarded(self, calls: Sequence[Call], confirm: bool) -> list[list[Any]]:
         try:

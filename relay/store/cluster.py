@@ -106,6 +106,10 @@ class ClusterClient(Client):
         await self._learn(again=False)
         return [await self._spread(call, confirm) for call in calls]
 
+    async def chain(self, calls: Sequence[Call]) -> list[list[Any]] | None:
+        """Never: what is in one call elsewhere is on several servers here."""
+        raise NotImplementedError
+
     async def _spread(self, call: Call, confirm: bool) -> list[Any]:
         replies: list[Any] = [None] * len(call.ops)
         left = list(range(len(call.ops)))
@@ -127,7 +131,9 @@ class ClusterClient(Client):
         try:
             places = self._places(ops, wanted)
         except RedisClusterException as error:
-            return list(wanted), StoreUnavailable(f"nobody has a slot of the cluster ({type(error).__name__})")
+            return list(wanted), StoreUnavailable(
+                f"nobody has a slot of the cluster ({type(error).__name__})"
+            )
         slots = [list(by_slot.values()) for by_slot in places.values()]
         done = await asyncio.gather(
             *(

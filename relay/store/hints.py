@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relay.model import Channel
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 
 SHARDS = 4
@@ -69,9 +70,7 @@ class Hints:
         shards: dict[str, list[str | int]] = {}
         for claim, at in claims:
             tag = tag_of(hint, claim.member)
-            shards.setdefault(tag, [tag]).extend(
-                (claim.member, repr(claim.score), "" if at is None else at)
-            )
+            shards.setdefault(tag, [tag]).extend((claim.member, repr(claim.score), "" if at is None else at))
         return Call(self._settle, [tuple(op) for op in shards.values()])
 
     async def give_back(self, hint: Hint, claim: Claim, at_ms: int | None) -> None:
@@ -82,9 +81,7 @@ class Hints:
     async def count(self, hint: Hint) -> int:
         """How many members wait, due or not."""
         redis = self._client.plain
-        return sum(
-            [int(await redis.zcard(self._client.key(f"due:{hint}:{n}", "at"))) for n in range(SHARDS)]
-        )
+        return sum([int(await redis.zcard(self._client.key(f"due:{hint}:{n}", "at"))) for n in range(SHARDS)])
 
     async def rebuild(self) -> int:
         """Make every hint again from the inboxes and queues; how many members were found.
@@ -94,8 +91,12 @@ class Hints:
         """
         found = 0
         prefix = self._client.prefix
-        for pattern, part in ((f"{prefix}:{{t:*}}:in", "in"), (f"{prefix}:{{r:*}}:due", "due"),
-                              (f"{prefix}:{{r:*}}:again", "again"), (f"{prefix}:{{r:*}}:fly", "fly")):
+        for pattern, part in (
+            (f"{prefix}:{{t:*}}:in", "in"),
+            (f"{prefix}:{{r:*}}:due", "due"),
+            (f"{prefix}:{{r:*}}:again", "again"),
+            (f"{prefix}:{{r:*}}:fly", "fly"),
+        ):
             async for raw in self._client.plain.scan_iter(match=pattern, count=1000):
                 member = raw.decode()[len(prefix) + 4 : -len(part) - 2]
                 found += 1
@@ -105,6 +106,11 @@ class Hints:
                     hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
                 await self._client.run(self._index, [(tag_of(hint, member), "at", "NX", 0, member)])
         return found
+
+
+def hint_of(channel: Channel) -> Hint:
+    """The hint that says which recipients of a channel have something due."""
+    return Hint.EMAIL if channel is Channel.EMAIL else Hint.WEBHOOK
 
 
 def tag_of(hint: Hint, member: str) -> str:

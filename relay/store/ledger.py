@@ -65,17 +65,14 @@ class Ledger:
         if lines:
             await self._client.batch([self.appending(lines)])
 
-    def indexing(self, events: Sequence[tuple[str, int, int, int]]) -> list[Call]:
-        """The calls that list these events (transfer key, sequence, accepted ms, created ms)."""
+    def indexing(self, events: Sequence[tuple[str, int, int, int]]) -> Call:
+        """The call that lists these events (transfer key, sequence, accepted ms, created ms)."""
         seen: list[str | int] = []
         transfers: list[str | int] = []
         for key, sequence, accepted_ms, created_ms in events:
             seen += [accepted_ms, f"{key}|{sequence}"]
             transfers += [created_ms, key]
-        return [
-            Call(self._index, [("all", "events", "", *seen)]),
-            Call(self._index, [("all", "transfers", "NX", *transfers)]),
-        ]
+        return Call(self._index, [("all", "events", "", *seen), ("all", "transfers", "NX", *transfers)])
 
     async def notice(self, made: Sequence[tuple[str, str, int]], now_ms: int) -> None:
         """List mails that are of no event (delivery id, and where its body is: transfer key, sequence)."""
@@ -121,13 +118,16 @@ class Ledger:
         read = 0
         while read < _MOST_READ:
             rows = await self._client.plain.zrevrangebyscore(
-                self._client.key(f"p:{partner}", "activity"), below, "-inf", start=0, num=_CHUNK, withscores=True
+                self._client.key(f"p:{partner}", "activity"),
+                below,
+                "-inf",
+                start=0,
+                num=_CHUNK,
+                withscores=True,
             )
             if not rows:
                 return Page(found, None)
-            (raws,) = await self._client.run(
-                self._records, [(f"p:{partner}", *[row[0] for row in rows])]
-            )
+            (raws,) = await self._client.run(self._records, [(f"p:{partner}", *[row[0] for row in rows])])
             for (_, position), raw in zip(rows, raws, strict=True):
                 below = f"({position:.0f}"
                 if raw is None:

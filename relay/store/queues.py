@@ -16,6 +16,7 @@ import msgspec
 from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
+from relay.store.hints import hint_of, tag_of
 from relay.store.records import DeliveryRecord, Page
 from relay.store.stored import dump, reader
 
@@ -55,10 +56,24 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     rate: int | None = None
 
 
-class Result(msgspec.Struct, frozen=True, gc=False):
-    """What came of one delivery that was in flight. `next_at_ms` 0 with BACK: it waits as it did before."""
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """A due delivery that this pass now has in flight. Of the `attempts` made, `base` do not count: those
+    before it was reopened, and probes before their time, as with `early` this one is. `lane` is as in
+    `Entry`."""
 
-    delivery_id: str
+    delivery: Delivery
+    attempts: int
+    base: int
+    sealed: str | None
+    early: bool = False
+    lane: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """What came of one delivery that was in flight. `next_at_ms` 0 with BACK: it waits as it did before.
+    `sealed` is the message to KEEP, or FORGET where one may be kept and is of no more use."""
+
+    of: Taken
     mark: Mark
     next_at_ms: int = 0
     reason: str = ""
@@ -66,15 +81,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     sealed: str = ""
 
 
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """A due delivery that this pass now has in flight. Of the `attempts` made, `base` do not count: those
-    before it was reopened, and probes before their time, as with `early` this one is."""
-
-    delivery: Delivery
-    attempts: int
-    base: int
-    sealed: str | None
-    early: bool = False
+FORGET = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +141,21 @@ class Queues:
 
     def enqueuing(self, entries: Sequence[Entry]) -> Call:
         """The call that appends deliveries, each once; its replies are when each recipient's queue is next
-        due, in the order of `recipients_of`."""
+        due, in the order of `recipients_of`. Where all data is on one server, their hints say so already."""
         ops: dict[str, list[bytes | str | int]] = {}
         for entry in entries:
-            op = ops.setdefault(
-                entry.recipient, [f"r:{entry.recipient}", "" if entry.rate is None else entry.rate]
-            )
+            op = ops.get(entry.recipient)
+            if op is None:
+                hint = (
+                    tag_of(hint_of(channel_of(entry.recipient)), entry.recipient)
+                    if self._client.joint
+                    else ""
+                )
+                op = ops[entry.recipient] = [
+                    f"r:{entry.recipient}",
+                    "" if entry.rate is None else entry.rate,
+                    hint,
+                ]
             op += (entry.delivery_id, entry.meta, entry.lane, entry.sequence, entry.now_ms)
         return Call(self._enqueue, [tuple(op) for op in ops.values()])
 
@@ -171,19 +187,20 @@ class Queues:
             "" if breaker is None else _kept(breaker) or "-",
         ]
         for result in results:
-            op += [
-                result.delivery_id,
+            of = result.of
+            op += (
+                of.delivery.id,
                 result.mark.value,
                 result.next_at_ms,
                 result.reason,
                 result.attempt,
                 result.sealed,
-            ]
+                of.lane,
+                of.attempts,
+            )
         return _advanced(await self._advance(tuple(op)))
 
-    async def hold(
-        self, recipient: str, *, held: bool, now_ms: int, breaker: Breaker = CLOSED
-    ) -> int | None:
+    async def hold(self, recipient: str, *, held: bool, now_ms: int, breaker: Breaker = CLOSED) -> int | None:
         """Hold a recipient's deliveries back, or release them, behind a breaker; when the queue is next due."""
         op = (f"r:{recipient}", "1" if held else "0", now_ms, _kept(breaker))
         (reply,) = await self._client.run(self._hold, [op])
@@ -226,7 +243,9 @@ class Queues:
         holders = list(dict.fromkeys(recipient_of(d) for d in delivery_ids))
         ops += [(f"r:{holder}", "q") for holder in holders]
         replies = await self._client.run(self._whole, ops)
-        states = dict(zip(holders, (_state(_fields(flat)) for flat in replies[len(delivery_ids) :]), strict=True))
+        states = dict(
+            zip(holders, (_state(_fields(flat)) for flat in replies[len(delivery_ids) :]), strict=True)
+        )
         found = []
         for delivery_id, flat in zip(delivery_ids, replies[: len(delivery_ids)], strict=True):
             if flat:
@@ -268,7 +287,9 @@ class Queues:
     async def counts(self, recipient: str) -> dict[str, int]:
         """How much waits in one queue."""
         names = ("due", "again", "all")
-        sizes = [int(await self._client.ask("ZCARD", self._client.key(f"r:{recipient}", name))) for name in names]
+        sizes = [
+            int(await self._client.ask("ZCARD", self._client.key(f"r:{recipient}", name))) for name in names
+        ]
         flying = int(await self._client.ask("HLEN", self._client.key(f"r:{recipient}", "fly")))
         return {**dict(zip(names, sizes, strict=True)), "fly": flying}
 
@@ -326,8 +347,9 @@ def _advanced(reply: list[Any]) -> Advanced:
             int(reply[at + 4]),
             reply[at + 3].decode() if reply[at + 3] else None,
             early,
+            reply[at + 5].decode(),
         )
-        for at in range(6, len(reply), 5)
+        for at in range(6, len(reply), 6)
     ]
     return Advanced(
         taken=taken,

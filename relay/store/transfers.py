@@ -78,7 +78,7 @@ class Transfers:
         self._joint = "1" if (client.joint if joint is None else joint) else "0"
         self._look = GroupCommit(client, Script.read("look"))
         self._claim = GroupCommit(client, Script.read("claim"))
-        self._accept = GroupCommit(client, Script.read("accept"), lanes=2, confirm=True)
+        self._accept = GroupCommit(client, Script.read("accept"), most=48, lanes=3, confirm=True)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields_of = Script.read("fields")
@@ -140,33 +140,35 @@ class Transfers:
 
     async def refuse(self, key: str, refusal: Refusal) -> None:
         """Record a refusal on the transfer, once an event."""
-        await self._client.run(
-            self._refuse, [(f"t:{key}", refusal.event_id, orjson.dumps(refusal))]
-        )
+        await self._client.run(self._refuse, [(f"t:{key}", refusal.event_id, orjson.dumps(refusal))])
 
     async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned]]]:
         """What each of these transfers has yet to plan, oldest first, at most `most` each."""
         replies = await self._client.run(self._inbox, [(f"t:{key}", most) for key in keys])
         return [(_HELD.decode(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
 
-    async def fix_plans(
-        self, ops: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]]
-    ) -> list[FixedPlan | None]:
-        """Store plans (transfer key, inbox member, plan, bodies by `sequence:audience`).
-
-        The reply to each is None when it holds, else the plan that somebody stored before.
-        """
+    def fixing(self, plans: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]], *, alone: bool) -> Call:
+        """The call that stores plans (transfer key, inbox member, plan, bodies by `sequence:audience`); in a
+        chain, `alone` stops it where somebody stored another before."""
         batch: list[Op] = []
-        for key, member, plan, bodies in ops:
-            op: list[str | bytes] = [f"t:{key}", member, dump(plan)]
+        for key, member, plan, bodies in plans:
+            op: list[str | bytes] = [f"t:{key}", member, dump(plan), "1" if alone else ""]
             for name, body in bodies.items():
-                op += [name, body]
+                op += (name, body)
             batch.append(tuple(op))
-        return [_PLAN.decode(reply) if reply else None for reply in await self._client.run(self._plan, batch)]
+        return Call(self._plan, batch)
+
+    async def fix_plans(
+        self, plans: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]]
+    ) -> list[FixedPlan | None]:
+        """Store plans. The reply to each is None when it holds, else the plan that somebody stored before."""
+        if not plans:
+            return []
+        (replies,) = await self._client.batch([self.fixing(plans, alone=False)])
+        return [_PLAN.decode(reply) if reply else None for reply in replies]
 
     def planning_done(self, members: Sequence[tuple[str, str]]) -> Call:
-        """The call that says: these inbox members (transfer key, member) are carried out. Its replies are
-        how many each transfer has left."""
+        """The call that says: these inbox members (transfer key, member) are carried out."""
         return Call(self._planned, [(f"t:{key}", member) for key, member in members])
 
     async def retell(
@@ -257,7 +259,9 @@ def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
         target_key=held.target,
         created_at_ms=held.created_ms,
         updated_at_ms=held.updated_ms,
-        transfer=orjson.loads(fields[f"x:{held.current}"])["transfer"] if f"x:{held.current}" in fields else {},
+        transfer=orjson.loads(fields[f"x:{held.current}"])["transfer"]
+        if f"x:{held.current}" in fields
+        else {},
         timeline=timeline,
         refusals=sorted(refusals, key=lambda refusal: refusal.refused_at_ms),
     )

@@ -24,7 +24,7 @@ from relay.breaker import CLOSED, Breaker, BreakerState, ramping
 from relay.embedded import EmbeddedValkey
 from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
 from relay.store.client import Client
-from relay.store.queues import Advanced, Entry, Mark, Queues, Result
+from relay.store.queues import Advanced, Entry, Mark, Queues, Result, Taken
 from relay.store.stored import dump
 
 LEASE = 100
@@ -62,6 +62,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.held = False
         self.breaker = CLOSED
         self.known: dict[str, Known] = {}
+        self.taken: dict[str, Taken] = {}
 
     @property
     def flying(self) -> list[str]:
@@ -96,6 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
                 waiting = [k.sequence for k in mates if k.status is DeliveryStatus.PENDING]
                 assert known.sequence == min(waiting)
             known.flying = True
+            self.taken[one.delivery.id] = one
         self.in_charge = not advanced.released
         if advanced.released:
             # A ramp ends with what was waiting.
@@ -132,7 +134,7 @@ class QueueMachine(RuleBasedStateMachine):
         for name, mark in marks.items():
             wait = data.draw(st.integers(0, 30)) if mark in (Mark.AGAIN, Mark.BACK) else 0
             at = 0 if mark is Mark.BACK and wait > 20 else self.now + wait
-            results.append(Result(name, mark, at, attempt=ATTEMPT if mark in (Mark.AGAIN, Mark.PROBED) else b""))
+            results.append(Result(self.taken[name], mark, at, attempt=ATTEMPT if mark in (Mark.AGAIN, Mark.PROBED) else b""))
             self.known[name].flying = False
             self.known[name].status = SETTLES.get(mark, DeliveryStatus.PENDING)
         self._take(self._advance(f"p{self.passes}", want, results, len(self.flying)))
@@ -159,9 +161,11 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def return_from_the_dead(self, data: st.DataObject) -> None:
         """A pass that lost its lease says what became of something; it changes nothing."""
-        name = data.draw(st.sampled_from(sorted(self.known)))
+        if not self.taken:
+            return
+        name = data.draw(st.sampled_from(sorted(self.taken)))
         assert self.dead is not None
-        advanced = self._advance(self.dead, 5, [Result(name, Mark.DELIVERED, attempt=ATTEMPT)], 0)
+        advanced = self._advance(self.dead, 5, [Result(self.taken[name], Mark.DELIVERED, attempt=ATTEMPT)], 0)
         assert advanced.lost or advanced.lease_until_ms is not None
         assert not advanced.taken
 
@@ -182,7 +186,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(wait=st.integers(1, 30))
     def fail_and_be_released(self, wait: int) -> None:
         """All in flight fails, and what waits to be tried again is released at once."""
-        results = [Result(name, Mark.AGAIN, self.now + wait, attempt=ATTEMPT) for name in self.flying]
+        results = [Result(self.taken[name], Mark.AGAIN, self.now + wait, attempt=ATTEMPT) for name in self.flying]
         for name in self.flying:
             self.known[name].flying = False
         self._take(self._advance(f"p{self.passes}", 0, results, 0))
@@ -229,7 +233,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(len(self.known) + 1):
             advanced = self._advance(f"p{self.passes}", 50, results, 0)
             self._take(advanced)
-            results = [Result(name, Mark.DELIVERED, attempt=b"") for name in self.flying]
+            results = [Result(self.taken[name], Mark.DELIVERED, attempt=b"") for name in self.flying]
             for name in self.flying:
                 self.known[name].flying, self.known[name].status = False, DeliveryStatus.DELIVERED
             if advanced.released:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from relay.errors import StoreError
 from relay.lifecycle import Standing
 from relay.model import (
     Attempt,
@@ -27,12 +28,14 @@ from relay.model import (
 from relay.store.client import Call, Client, Script
 from relay.store.hints import Hint, Hints
 from relay.store.ledger import Ledger, Line
-from relay.store.queues import Advanced, Entry, Mark, Queues, Result
+from relay.store.queues import Advanced, Entry, Mark, Queues, Result, Taken
 from relay.store.stored import AcceptedStep, Activity, FixedPlan, Held, reader
 from relay.store.stored import dump as packed
 from relay.store.transfers import Acceptance, Accepted, Transfers
 
 LEASE = 1_000
+TAKEN: dict[str, Taken] = {}
+"""What the passes of the running test were given."""
 ATTEMPT = packed(Attempt(number=1, at_ms=1, duration_ms=1, outcome=Outcome.TIMED_OUT))
 
 
@@ -158,8 +161,8 @@ async def test_an_inbox_is_emptied_in_order_and_once(client: Client, transfers: 
         await transfers.accept(acceptance(f"e{n}", version=n - 1, sequence=n))
     ((_, found),) = await transfers.inboxes(["t1"], 100)
     assert [one.sequence for one in found] == list(range(1, 13))
-    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [11]
-    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [11]
+    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [1]
+    assert (await client.batch([transfers.planning_done([("t1", "1")])]))[0] == [0]
 
 
 async def test_one_audience_is_told_afterwards_once(client: Client, transfers: Transfers) -> None:
@@ -209,9 +212,11 @@ async def put(client: Client, queues: Queues, *entries: Entry) -> list[Any]:
 
 async def step(queues: Queues, now: int, *results: Result, token: str = "p1", want: int = 10, flying: int = 0,
                **more: Any) -> Advanced:  # fmt: skip
-    return await queues.advance(
+    advanced = await queues.advance(
         "ep_1", token=token, now_ms=now, lease_ms=LEASE, want=want, in_flight=flying, results=results, **more
     )
+    TAKEN.update({one.delivery.id: one for one in advanced.taken})
+    return advanced
 
 
 def taken(advanced: Advanced) -> list[int]:
@@ -220,7 +225,7 @@ def taken(advanced: Advanced) -> list[int]:
 
 def result(n: int, mark: Mark, at: int = 0, **more: Any) -> Result:
     attempt = b"" if mark in (Mark.BACK, Mark.KEEP, Mark.CANCELED) else ATTEMPT
-    return Result(did(n), mark, at, attempt=attempt, **more)
+    return Result(TAKEN[did(n)], mark, at, attempt=attempt, **more)
 
 
 async def test_a_delivery_enters_its_queue_once(client: Client, queues: Queues) -> None:
@@ -396,7 +401,7 @@ async def test_retries_do_not_starve_where_one_may_go_at_a_time(client: Client, 
 async def test_each_mark_does_to_its_delivery_what_it_says(client: Client, queues: Queues) -> None:
     await put(client, queues, *(entry(n, lane="") for n in range(1, 7)))
     await step(queues, 0)
-    keep = Result(did(6), Mark.KEEP, sealed="sealed")
+    keep = result(6, Mark.KEEP, sealed="sealed")
     await step(queues, 1, keep, want=0, flying=6)
     results = (
         result(1, Mark.DELIVERED),
@@ -521,9 +526,9 @@ async def test_a_partners_records_grow_by_an_event_once(client: Client, transfer
     await ledger.append([line])
     before = await dump(client)
     await ledger.append([line])
-    await client.batch(ledger.indexing([("t|1", 1, 2, 3)]))
+    await client.batch([ledger.indexing([("t|1", 1, 2, 3)])])
     indexed = await dump(client)
-    await client.batch(ledger.indexing([("t|1", 1, 2, 3)]))
+    await client.batch([ledger.indexing([("t|1", 1, 2, 3)])])
     assert await dump(client) == indexed
     assert before.items() <= indexed.items()
     page = await ledger.activity("p1")
@@ -542,6 +547,37 @@ async def test_scripts_the_server_forgot_are_sent_again(client: Client, queues: 
     calls = [queues.enqueuing([entry(1)]), queues.enqueuing([entry(2)]), Call(Script.read("count"), [("n", "a", 0)])]
     assert await client.batch(calls) == [[b"0"], [b"0"], [1]]
     assert taken(await step(queues, 0)) == [1]
+
+
+async def test_a_chain_is_done_in_its_order(client: Client, transfers: Transfers, queues: Queues) -> None:
+    await transfers.accept(acceptance("e1", version=0, sequence=1))
+    plan = ("t1", "1", FixedPlan(), {"1:source": b"body"})
+    done = [queues.enqueuing([entry(1, at=7)]), transfers.planning_done([("t1", "1")])]
+    await client.redis.script_flush()
+    for left in (1, 0):
+        assert await client.chain([transfers.fixing([plan], alone=True), *done]) == [[b""], [b"7"], [left]]
+    assert await transfers.body("t1", 1, Audience.SOURCE) == b"body"
+    assert taken(await step(queues, 7)) == [1]
+
+
+async def test_a_chain_stops_at_anothers_plan(client: Client, transfers: Transfers, queues: Queues) -> None:
+    await transfers.accept(acceptance("e1", version=0, sequence=1))
+    await transfers.fix_plans([("t1", "1", FixedPlan(unordered=["other"]), {"1:source": b"first"})])
+    mine = transfers.fixing([("t1", "1", FixedPlan(), {"1:source": b"second"})], alone=True)
+    assert await client.chain([mine, queues.enqueuing([entry(1)]), transfers.planning_done([("t1", "1")])]) is None
+    assert await transfers.body("t1", 1, Audience.SOURCE) == b"first"
+    assert not (await step(queues, 0)).taken
+    assert [len(found) for _, found in await transfers.inboxes(["t1"], 9)] == [1]
+
+
+async def test_what_follows_a_failure_in_a_chain_is_not_done(
+    client: Client, transfers: Transfers, queues: Queues
+) -> None:
+    await transfers.accept(acceptance("e1", version=0, sequence=1))
+    await client.plain.set(client.key("r:ep_1", "all"), "no sorted set")
+    with pytest.raises(StoreError):
+        await client.chain([queues.enqueuing([entry(1)]), transfers.planning_done([("t1", "1")])])
+    assert [len(found) for _, found in await transfers.inboxes(["t1"], 9)] == [1]
 
 
 async def test_who_waits_for_a_shared_call_is_told_whatever_went_wrong(queues: Queues, client: Client) -> None:

@@ -2,26 +2,18 @@
 -- lease. A pass that lost its lease records nothing.
 -- tag r:<recipient> · token, now, lease ms, want, still in flight,
 --   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), breaker ('' unchanged, '-' closed),
---   then for each result: delivery, verdict, next time, reason, attempt, sealed message
+--   then for each result: delivery, verdict, next time, reason, attempt, sealed message, lane, attempts made before
 --   verdicts: d delivered · x exhausted · c canceled · r try again · p a probe before its time, which counts for nothing · b back without an attempt (at 0: as it waited) ·
---             m keep the sealed message and stay in flight
+--             m keep the sealed message and stay in flight; with the others '-' for it says that it may be forgotten
 -- -> { 'busy', lease until } · { 'lost' } ·
 --    { 'ok', failing since or '', next due or '' (released) or '-' (lease kept), breaker or '',
 --      incident's beginning or '', 1 for a probe before its time, then for each delivery:
---      id, meta, attempts made, sealed message or false, attempts made before it was reopened }
+--      id, meta, attempts made, sealed message or false, attempts made before it was reopened, lane }
 --@queue
 
-local function record(tag, now, did, verdict, at, reason, attempt, sealed)
-  local fly = key(tag, 'fly')
+-- What came of one delivery that was in flight and is no longer.
+local function record(tag, now, did, verdict, at, reason, attempt, sealed, lane, n)
   local d = key(tag, 'd:' .. did)
-  if verdict == 'm' then
-    if call('HEXISTS', fly, did) == 1 then call('HSET', d, 'x', sealed) end
-    return
-  end
-  if call('HDEL', fly, did) == 0 then return end
-  local known = call('HMGET', d, 'l', 'n', 'x')
-  local lane, n = known[1], tonumber(known[2])
-  if lane ~= '' then call('HDEL', key(tag, 'busy'), lane) end
   local set = {}
   if attempt ~= '' then
     n = n + 1
@@ -38,10 +30,37 @@ local function record(tag, now, did, verdict, at, reason, attempt, sealed)
     return await(tag, did, lane, at)
   end
   call('HSET', d, 's', verdict, 'z', now, 'w', reason, unpack(set))
-  if known[3] then call('HDEL', d, 'x') end
+  if sealed == '-' then call('HDEL', d, 'x') end
   if lane ~= '' then
     call('ZREM', key(tag, 'lane:' .. lane), did)
     focus(tag, lane)
+  end
+end
+
+-- All results of a step. What is not in flight was recorded before. They leave together: a call costs more
+-- than what it does.
+local function record_all(tag, now, a)
+  local ids, lanes = {}, {}
+  for i = 9, #a, 8 do ids[#ids + 1] = a[i] end
+  if #ids == 0 then return end
+  local since = call('HMGET', key(tag, 'fly'), unpack(ids))
+  local landed = {}
+  for n, did in ipairs(ids) do
+    local i = 1 + 8 * n
+    if since[n] and a[i + 1] == 'm' then
+      call('HSET', key(tag, 'd:' .. did), 'x', a[i + 5])
+    elseif since[n] then
+      landed[#landed + 1] = did
+      if a[i + 6] ~= '' then lanes[#lanes + 1] = a[i + 6] end
+    end
+  end
+  if #landed > 0 then call('HDEL', key(tag, 'fly'), unpack(landed)) end
+  if #lanes > 0 then call('HDEL', key(tag, 'busy'), unpack(lanes)) end
+  for n, did in ipairs(ids) do
+    local i = 1 + 8 * n
+    if since[n] and a[i + 1] ~= 'm' then
+      record(tag, now, did, a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], tonumber(a[i + 7]))
+    end
   end
 end
 
@@ -110,8 +129,8 @@ local function operation(tag, a)
     call('HSET', q, 'rate', rate)
   end
   local good, bad = false, false
-  for i = 9, #a, 6 do
-    record(tag, now, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
+  record_all(tag, now, a)
+  for i = 9, #a, 8 do
     if a[i + 1] == 'd' then good = true end
     if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'p' or a[i + 1] == 'x') then bad = true end
   end
@@ -156,6 +175,7 @@ local function operation(tag, a)
       reply[#reply + 1] = d[2]
       reply[#reply + 1] = d[3]
       reply[#reply + 1] = d[4] or '0'
+      reply[#reply + 1] = d[5]
     end
   end
   local taken = #flying / 2

@@ -1,5 +1,6 @@
 -- Deliveries enter their recipient's queue, each once.
--- tag r:<recipient> · requests a minute ('' no limit), then for each: delivery id, meta, lane ('' none),
+-- tag r:<recipient> · requests a minute ('' no limit), the hint's tag (joint only: who delivers is told in the same
+--   step), then for each: delivery id, meta, lane ('' none),
 --   sequence, now -> when the queue is next due, or ''
 --@queue
 local function operation(tag, a)
@@ -8,19 +9,31 @@ local function operation(tag, a)
   if (known[1] or '') ~= a[1] then
     if a[1] ~= '' then call('HSET', q, 'rate', a[1]) else call('HDEL', q, 'rate') end
   end
+  local ids, lanes = {}, {}
+  for i = 3, #a, 5 do
+    ids[#ids + 1] = a[i]
+    if a[i + 2] ~= '' then lanes[#lanes + 1] = key(tag, 'lane:' .. a[i + 2]) end
+  end
+  local before = gathered('ZMSCORE', key(tag, 'all'), ids)
+  -- A call for all of them: where none of these lanes has anything yet, whoever is first in one is its head.
+  local fresh, met = #lanes == 0 or counted('EXISTS', lanes) == 0, {}
   local all, due, crowded = {}, {}, {}
-  for i = 2, #a, 5 do
-    local did, lane, now = a[i], a[i + 2], a[i + 4]
-    local d = key(tag, 'd:' .. did)
-    if call('EXISTS', d) == 0 then
-      call('HSET', d, 'm', a[i + 1], 'l', lane, 'q', a[i + 3], 's', 'p', 'n', '0', 't', now)
+  for n, did in ipairs(ids) do
+    local i = 5 * n - 2
+    local lane, now = a[i + 2], a[i + 4]
+    local known_already = met[did] or before[n] and call('EXISTS', key(tag, 'd:' .. did)) == 1
+    if not known_already then
+      met[did] = true
+      call('HSET', key(tag, 'd:' .. did), 'm', a[i + 1], 'l', lane, 'q', a[i + 3], 's', 'p', 'n', '0', 't', now)
       all[#all + 1] = now
       all[#all + 1] = did
       local alone = lane == ''
       if not alone then
-        call('ZADD', key(tag, 'lane:' .. lane), a[i + 3], did)
+        local waiting = key(tag, 'lane:' .. lane)
+        call('ZADD', waiting, a[i + 3], did)
         -- Alone in its lane: nothing of it is in flight, and it is the head.
-        alone = call('ZCARD', key(tag, 'lane:' .. lane)) == 1
+        if fresh then alone = not met[waiting] else alone = call('ZCARD', waiting) == 1 end
+        met[waiting] = true
       end
       if alone then
         due[#due + 1] = now
@@ -34,6 +47,9 @@ local function operation(tag, a)
   many('ZADD', key(tag, 'due'), due)
   for _, lane in ipairs(crowded) do focus(tag, lane) end
   if known[2] == '1' then return '' end
-  if #due == 0 or #crowded > 0 then return next_due(tag) end
-  return string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0'), tonumber(known[4] or '0')))
+  local at
+  if #due == 0 or #crowded > 0 then at = next_due(tag)
+  else at = string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0'), tonumber(known[4] or '0'))) end
+  if a[2] ~= '' and at ~= '' then call('ZADD', key(a[2], 'at'), 'LT', at, string.sub(tag, 3)) end
+  return at
 end

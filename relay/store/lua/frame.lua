@@ -18,6 +18,27 @@ local function many(command, k, values, flag)
   end
 end
 
+-- The replies of one command about many members, a thousand at a time, as one list.
+local function gathered(command, k, members)
+  local found = {}
+  for at = 1, #members, 1000 do
+    for _, reply in ipairs(call(command, k, unpack(members, at, math.min(at + 999, #members)))) do
+      found[#found + 1] = reply
+    end
+  end
+  return found
+end
+
+-- The sum of what one command counts among many keys, a thousand at a time.
+local function counted(command, keys)
+  local sum = 0
+  for at = 1, #keys, 1000 do sum = sum + call(command, unpack(keys, at, math.min(at + 999, #keys))) end
+  return sum
+end
+
+-- What an operation answers to end a chain: nothing more of it is done.
+local stop = {}
+
 --@operation
 
 local replies = {}

@@ -1,16 +1,26 @@
 -- A partner's activity log, pull feed and list of transfers grow, each event once.
 -- tag p:<partner> · for each: record id, record ('' none), feed member ('' none), transfer ('' none), transfer score
 local function operation(tag, a)
-  local new = {}
+  local ids, fed = {}, {}
   for i = 1, #a, 5 do
-    local is_new
-    if a[i + 1] ~= '' then
-      is_new = call('HSETNX', key(tag, 'records'), a[i], a[i + 1]) == 1
-    else
-      is_new = a[i + 2] ~= '' and not call('ZSCORE', key(tag, 'feed'), a[i + 2])
-    end
-    if is_new then new[#new + 1] = i end
+    if a[i + 1] ~= '' then ids[#ids + 1] = a[i] elseif a[i + 2] ~= '' then fed[#fed + 1] = a[i + 2] end
   end
+  local known = {}
+  for n, has in ipairs(gathered('HMGET', key(tag, 'records'), ids)) do known[ids[n]] = has end
+  for n, has in ipairs(gathered('ZMSCORE', key(tag, 'feed'), fed)) do known[fed[n]] = has end
+  local new, records = {}, {}
+  for i = 1, #a, 5 do
+    local name = a[i + 1] ~= '' and a[i] or a[i + 2]
+    if name ~= '' and not known[name] then
+      known[name] = true
+      new[#new + 1] = i
+      if a[i + 1] ~= '' then
+        records[#records + 1] = a[i]
+        records[#records + 1] = a[i + 1]
+      end
+    end
+  end
+  many('HSET', key(tag, 'records'), records)
   local activity, feed, transfers = {}, {}, {}
   if #new > 0 then
     local at = call('HINCRBY', key(tag, 'ends'), 'at', #new) - #new

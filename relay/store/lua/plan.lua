@@ -1,14 +1,20 @@
 -- The plan of one event is fixed by whoever comes first; what each audience is shown is stored with it.
--- tag t:<transfer> · inbox member, plan, then sequence:audience and body …
--- -> '' when this plan holds, else the one that was there
+-- tag t:<transfer> · inbox member, plan, alone (1: the chain that this is part of stops when there was another
+--   plan), then sequence:audience and body … -> '' when this plan holds, else the one that was there
 local function operation(tag, a)
   local t = key(tag)
-  if call('HSETNX', t, 'p:' .. a[1], a[2]) == 0 then return call('HGET', t, 'p:' .. a[1]) end
-  local bodies = {}
-  for i = 3, #a, 2 do
-    bodies[i - 2] = 'b:' .. a[i]
-    bodies[i - 1] = a[i + 1]
+  local name = 'p:' .. a[1]
+  if call('HEXISTS', t, name) == 1 then
+    local first = call('HGET', t, name)
+    if first == a[2] then return '' end
+    return a[3] == '1' and stop or first
   end
-  if #bodies > 0 then call('HSET', t, unpack(bodies)) end
+  -- All of it by one command: a plan is not there without what it shows.
+  local fields = { name, a[2] }
+  for i = 4, #a, 2 do
+    fields[i - 1] = 'b:' .. a[i]
+    fields[i] = a[i + 1]
+  end
+  call('HSET', t, unpack(fields))
   return ''
 end
