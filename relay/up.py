@@ -43,6 +43,7 @@ from relay.supervise import Child
 
 _LINK_S = 24 * 3600
 _LOOK_S = 0.1
+_INTRODUCTIONS = 150
 _WEB_PATIENCE_S = 15.0
 _TOKEN_NAMES = {"RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN", "RELAY_SECRETS__OPERATOR_TOKEN_FILE"}
 _LEASE_S = "5"  # nobody else works here: what a killed worker held is wanted soon after the next start
@@ -166,8 +167,9 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         url = f"http://{_reachable(options.host)}:{port}"
         if await _ready(url, stop):
             link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
-            own_mail = "RELAY_MAIL__URL" in stated(environ)
-            box = load(None, child).sandbox.base_url
+            own_mail, whole = "RELAY_MAIL__URL" in stated(environ), load(None, child)
+            box = whole.sandbox.base_url
+            await _introduced(url, whole, stop)
             _print(banner(url, config.secrets.operator_token, link, own_mail=own_mail, sandbox=box))
             if options.demo:
                 demo = Demo(url, config.secrets.operator_token, options.data, say)
@@ -226,6 +228,28 @@ async def _ready(url: str, stop: asyncio.Event) -> bool:
             except TimeoutError:
                 continue
     return False
+
+
+async def _introduced(url: str, config: Config, stop: asyncio.Event) -> None:
+    """The relay is registered with the sandbox before anybody plays there: of what happens before, a system
+    tells nobody. Where it takes too long, the worker does it later."""
+    listened = config.sources.partner_center
+    if not listened.api_url.startswith(config.sandbox.base_url):
+        return
+    headers = {"Authorization": f"Bearer {config.secrets.operator_token}"}
+    left = [f"{url}/v1/sources/partner-center/{one.name}/registration" for one in listened.tenants]
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=5)) as session:
+        for _ in range(_INTRODUCTIONS):
+            if not left or stop.is_set():
+                return
+            try:
+                async with session.post(left[0], json={"replace": True}) as answer:
+                    if answer.status == 200:
+                        left.pop(0)
+                        continue
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # one of the two is still starting
+            await asyncio.sleep(_LOOK_S)
 
 
 def say(source: str, line: str) -> None:

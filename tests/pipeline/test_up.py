@@ -108,6 +108,21 @@ async def pasted(line: str) -> Any:
     return json.loads(said)
 
 
+async def play_as_documented(folder: Path, data: Path) -> None:
+    """The steps of docs/sources.md, word for word, in a folder in which `relay up` runs."""
+    (folder / ".relay").symlink_to(data)
+    docs = Path(__file__).parents[2] / "docs" / "sources.md"
+    steps = docs.read_text("utf-8").split("### Subscriptions, step by step")[1].split("```sh\n")[1].split("```")[0]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-ec", steps, cwd=folder, env={**os.environ, "PATH": path},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(shell.communicate(), 2 * DEADLINE_S)
+    assert shell.returncode == 0, said.decode()
+    assert json.loads(said.decode().splitlines()[-1])["status"] == "Complete", said.decode()
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste the lines to")
 async def test_a_newcomer_watches_a_transfer_being_told(tmp_path: Path) -> None:
     async with (
@@ -141,6 +156,10 @@ async def test_a_newcomer_watches_a_transfer_being_told(tmp_path: Path) -> None:
         for path in ("/", "/docs", "/mailbox"):
             async with http.get(base + path) as page:
                 assert page.status == 200, path
+        if shutil.which("jq") is not None:
+            await play_as_documented(tmp_path, tmp_path / "data")
+            for told in ("kaiyo-cloud was told as source", "fabrikam was told as target"):
+                await terminal.says(told, "transfer.completed of", "-5")  # an id of the sandbox's is a UUID, version 5
         pids = terminal.tree()
         assert len(pids) == 5
         terminal.process.send_signal(signal.SIGINT)
