@@ -18,9 +18,16 @@ from relay.model import Audience, Delivery, Partner
 from relay.notices import Notice, tell
 from relay.readers import Suppression, normalised
 from relay.record import Recorder
+from relay.services import Services
 from relay.store import Store
 
 _PAGE = 200
+
+
+def bounces_of(services: Services) -> tuple[Bounces, Recorder]:
+    """What takes reports in a web process, and what records them."""
+    recorder = Recorder(services.log, services.store.counters)
+    return Bounces(services.store, services.book, services.config, recorder), recorder
 
 
 class Bounces:

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "endpoint": ("endpoint", "Where partners are told."),
     "token": ("token", "Partners' tokens."),
     "producer": ("producer", "Systems that post events."),
+    "bounce": ("bounce", "Hand in a message that came to the bounce mailbox."),
     "suppression": ("suppression", "Addresses that nothing is mailed to."),
     "source": ("source", "Transfer systems that the relay listens to itself."),
     "sandbox": ("sandbox", "The transfer systems themselves, played on this machine."),

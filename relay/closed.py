@@ -204,8 +204,9 @@ class TokenHolder(StrEnum):
 
 class Scope(StrEnum):
     """What a token may do of what its holder may. `READ`: ask, and be shown no secret; `METRICS`: be shown
-    the metrics and nothing else."""
+    the metrics and nothing else; `BOUNCES`: hand in what came to the bounce mailbox and nothing else."""
 
     ALL = "all"
     READ = "read"
     METRICS = "metrics"
+    BOUNCES = "bounces"

@@ -8,10 +8,23 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _Seconds = Annotated[float, Field(gt=0)]
 _Positive = Annotated[int, Field(gt=0)]
+
+
+_LONGEST = 15
+"""Of the part before the `@` of a bounce mailbox: a plus sign and 48 characters come behind it, and 64 are all."""
+
+
+def _mailbox_or_none(text: str) -> str:
+    local, at, domain = text.rpartition("@")
+    if text and not (local and at and domain and len(local) <= _LONGEST and "+" not in local and " " not in text and local.isascii()):
+        raise ValueError(
+            f"give a mailbox such as bounces@relay.example, with at most {_LONGEST} ASCII characters and no plus sign before the @"
+        )
+    return text
 
 
 class _Table(BaseModel):
@@ -94,3 +107,5 @@ class BouncesSection(_Table):
     soft_to_suppress: Annotated[int, Field(ge=0)]
     soft_within_seconds: _Seconds
     complaints_to_suppress: Annotated[int, Field(ge=0)]
+    return_address: Annotated[str, AfterValidator(_mailbox_or_none)]
+    return_seconds: _Seconds

@@ -87,6 +87,11 @@ class Recorder:
         """A bounce or complaint came that counts."""
         self._counters.add(f"relay_bounces_total|source={source}|severity={severity}")
 
+    def returned(self, outcome: str, delivery: str | None) -> None:
+        """A message came to the bounce mailbox."""
+        self._counters.add(f"relay_returned_total|outcome={outcome}")
+        self._log.info("mail.returned", outcome=outcome, delivery=delivery)
+
     def suppressed(self, reason: str, source: str, delivery: str | None) -> None:
         """Nothing more is mailed to an address."""
         self._counters.add(f"relay_suppressions_total|reason={reason}")

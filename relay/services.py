@@ -24,6 +24,7 @@ from relay.dialer import open_session, tls_context
 from relay.egress import Policy
 from relay.errors import ConfigError
 from relay.mail.compose import Composer
+from relay.mail.return_path import ReturnPath
 from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
 from relay.own import own_addresses
@@ -91,6 +92,15 @@ def tls_of(config: Config) -> ssl.SSLContext:
         # OpenSSL's own texts name neither file nor cure.
         why = "the key does not belong to it" if isinstance(error, ssl.SSLError) else str(error)
         raise ConfigError([f"egress.client_certificate: {why}; give PEM files without a passphrase"]) from None
+
+
+async def return_path(services: Services) -> ReturnPath | None:
+    """What makes and reads the addresses that mails are sent from; None where there is no bounce mailbox."""
+    bounces = services.config.bounces
+    if not bounces.return_address:
+        return None
+    key = await services.book.key("return path")
+    return ReturnPath(bounces.return_address, key, round(bounces.return_seconds * 1000))
 
 
 def connect(config: Config) -> Client:

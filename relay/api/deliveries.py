@@ -17,7 +17,7 @@ from relay.api.endpoints import maybe_time
 from relay.api.paging import Query, listed
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape
+from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
 from relay.auth import Caller
 from relay.formats import written
 from relay.model import Audience, Channel, DeliveryStatus, EventType
@@ -126,4 +126,9 @@ async def detail(call: Call, record: DeliveryRecord) -> DeliveryDetailShape:
         attempts.shown(one, for_operator=call.caller.is_operator, method=method, url=url, body=body)
         for one in record.attempts
     ]
-    return DeliveryDetailShape(**shown(record).model_dump(), attempts=tries)
+    why = None if to.email is None else (await call.services.book.get(to.email)).suppressed
+    return DeliveryDetailShape(
+        **shown(record).model_dump(),
+        attempts=tries,
+        suppression=None if why is None else SuppressionShape.of(to.email, why),
+    )

@@ -28,6 +28,7 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "relay_deliveries_settled_total": ("counter", "Deliveries that ended, by channel and how."),
     "relay_attempts_total": ("counter", "Requests and SMTP transactions, by channel and outcome."),
     "relay_bounces_total": ("counter", "Bounces and complaints, by who reported them."),
+    "relay_returned_total": ("counter", "Messages that came to the bounce mailbox, by what came of them."),
     "relay_suppressions_total": ("counter", "Addresses that nothing is mailed to any more, by reason."),
     "relay_breaker_switches_total": ("counter", "Breakers of endpoints that opened, began to ramp up, or closed."),
     _PENDING: ("gauge", "Deliveries that are owed, by channel."),

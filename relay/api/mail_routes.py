@@ -5,8 +5,9 @@ A part of the API's one table of routes (`relay.api.routes`).
 
 from __future__ import annotations
 
-from relay.api import suppressions
+from relay.api import bounces, suppressions
 from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, one_of
+from relay.api.shapes import SuppressionShape
 from relay.closed import SuppressionReason
 
 _PARTNER = "/v1/partners/{partner}"
@@ -14,18 +15,25 @@ _PARTNER = "/v1/partners/{partner}"
 MAIL: tuple[Route, ...] = (
     Route("GET", "/v1/suppressions", "listSuppressions", "Mail", Access.OPERATOR,
           "List the addresses that nothing is mailed to", suppressions.list_,
-          (Answer(200, "A page of addresses, newest first.", suppressions.SuppressionShape, many=True),),
+          (Answer(200, "A page of addresses, newest first.", SuppressionShape, many=True),),
           query=(Param("reason", one_of(SuppressionReason), "Only those for this reason."),
                  Param("email", {"type": "string"}, "Only this address."), *PAGE)),
     Route("POST", "/v1/suppressions", "addSuppression", "Mail", Access.OPERATOR,
           "Have nothing more mailed to an address", suppressions.add,
-          (Answer(200, "It is on the list already.", suppressions.SuppressionShape),
-           Answer(201, "It is on the list.", suppressions.SuppressionShape)), body=suppressions.SuppressionBody),
+          (Answer(200, "It is on the list already.", SuppressionShape),
+           Answer(201, "It is on the list.", SuppressionShape)), body=suppressions.SuppressionBody),
     Route("DELETE", "/v1/suppressions/{email}", "removeSuppression", "Mail", Access.OPERATOR,
           "Take an address off the list", suppressions.remove, (GONE,)),
+    Route("POST", "/v1/bounces", "takeBounce", "Mail", Access.OPERATOR,
+          "Hand in a message that came to the bounce mailbox, as it is", bounces.take,
+          (Answer(200, "What came of it.", bounces.ReturnedShape),),
+          query=(Param("recipient", {"type": "string"}, "The address that it came to, where its headers do not have it."),),
+          raw="message/rfc822", refuses=(409,),
+          about="A delivery status notification (RFC 3464) or a complaint (RFC 5965), believed for the signed return "
+                "path in it. A token with the scope `bounces` does this and nothing else."),
     Route("GET", _PARTNER + "/suppressions", "listPartnerSuppressions", "Mail", Access.PARTNER,
           "List which of a partner's admin agents nothing is mailed to", suppressions.of_partner,
-          (Answer(200, "A page of addresses.", suppressions.SuppressionShape, many=True),), query=PAGE),
+          (Answer(200, "A page of addresses.", SuppressionShape, many=True),), query=PAGE),
     Route("DELETE", _PARTNER + "/suppressions/{email}", "removePartnerSuppression", "Mail", Access.PARTNER,
           "Take one of a partner's admin agents off the list", suppressions.remove_of_partner, (GONE,),
           refuses=(403,),

@@ -125,6 +125,8 @@ def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
         event = pointers[Event]
         batch = {"type": "array", "items": event, "minItems": 1, "maxItems": 500}
         said["requestBody"] = _json_body({"oneOf": [event, batch]}, required=True)
+    elif route.raw:
+        said["requestBody"] = {"required": True, "content": {route.raw: {"schema": {"type": "string"}}}}
     elif route.body is not None:
         required = any(field.is_required() for field in route.body.model_fields.values())
         said["requestBody"] = _json_body(pointers[route.body], required=required)
@@ -150,7 +152,7 @@ def _refusals(route: Route) -> set[int]:
         found.add(404)
     if route.query:
         found.add(422)
-    if route.body is not None or route.access is Access.PRODUCER:
+    if route.body is not None or route.raw or route.access is Access.PRODUCER:
         found |= {408, 413, 415, 422}
     return found
 

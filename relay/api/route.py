@@ -100,7 +100,7 @@ GONE = Answer(204, "Done.")
 class Route:
     """One operation. `handler` is None where another module adds the route to the router. `refuses`: with
     which problems it answers besides those that follow from its access, path, query and body. `reveals`: it
-    shows secrets, which a token that may only read is not shown."""
+    shows secrets, which a token that may only read is not shown. `raw`: the media type of a body that is not JSON."""
 
     method: str
     path: str
@@ -115,6 +115,7 @@ class Route:
     about: str = ""
     refuses: tuple[int, ...] = ()
     reveals: bool = False
+    raw: str = ""
 
 
 def guarded(route: Route) -> Page:
@@ -144,6 +145,10 @@ def guarded(route: Route) -> Page:
 
 def _within(route: Route, scope: Scope) -> None:
     """Returns when a token of this scope may take this route."""
+    if scope is Scope.BOUNCES:
+        if route.path != "/v1/bounces":
+            raise NotAllowed("this token hands in bounces and does nothing else")
+        return
     if scope is Scope.METRICS and route.path != "/metrics":
         raise NotAllowed("this token is for the metrics and nothing else")
     if route.method != "GET" or route.reveals:

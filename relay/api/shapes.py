@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay.breaker import BreakerState
-from relay.closed import SuppressionReason
+from relay.closed import SuppressionReason, SuppressionSource
 from relay.findings import Check, Level
 from relay.model import (
     Audience,
@@ -25,6 +25,8 @@ from relay.model import (
     WebhookFormat,
     When,
 )
+from relay.readers import Suppression
+from relay.times import format_ms
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -265,10 +267,39 @@ class DeliveryShape(Shape):
     reason: str | None
 
 
+class SuppressionShape(Shape):
+    """An address that nothing is mailed to. `status` is the enhanced status (RFC 3463) it bounced with, `detail`
+    what the other side said, or a person's note; `delivery` the one that bounced, where that is known. `email` is
+    null where no key of the relay's opens it."""
+
+    email: str | None
+    reason: SuppressionReason
+    source: SuppressionSource
+    at: Time
+    status: str | None
+    detail: str | None
+    delivery: str | None
+
+    @classmethod
+    def of(cls, email: str | None, one: Suppression) -> SuppressionShape:
+        """A suppression as the API shows it."""
+        return cls(
+            email=email,
+            reason=one.reason,
+            source=one.source,
+            at=format_ms(one.at_ms),
+            status=one.status or None,
+            detail=one.detail or None,
+            delivery=one.delivery,
+        )
+
+
 class DeliveryDetailShape(DeliveryShape):
-    """A delivery with every attempt."""
+    """A delivery with every attempt. `suppression`: why nothing more is mailed to its address, whatever became of this
+    mail; null where that is not so."""
 
     attempts: list[AttemptShape]
+    suppression: SuppressionShape | None
 
 
 class ReplayShape(Shape):

@@ -15,31 +15,16 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from relay.api.bodies import Body, read_body
 from relay.api.paging import Query, listed, page_of
 from relay.api.partners import existing as existing_partner
-from relay.api.problems import Fault, invalid, not_found
+from relay.api.problems import not_found
 from relay.api.route import Call, answer
-from relay.api.shapes import Shape, Time
+from relay.api.shapes import SuppressionShape
 from relay.auth import NotAllowed
 from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Mailbox, Partner
 from relay.readers import BOUNCES, Reader, Suppression, lifted, normalised, suppressed
-from relay.times import format_ms
 
 LISTING, OF_PARTNER = "suppressions", "partner-suppressions"
 _MAILBOX: TypeAdapter[str] = TypeAdapter(Mailbox)
-
-
-class SuppressionShape(Shape):
-    """An address that nothing is mailed to. `status` is the enhanced status (RFC 3463) it bounced with, `detail`
-    what the other side said, or a person's note; `delivery` the one that bounced, where that is known. `email` is
-    null where no key of the relay's opens it."""
-
-    email: str | None
-    reason: SuppressionReason
-    source: SuppressionSource
-    at: Time
-    status: str | None
-    detail: str | None
-    delivery: str | None
 
 
 class SuppressionBody(Body):
@@ -47,19 +32,6 @@ class SuppressionBody(Body):
 
     email: Mailbox
     note: Annotated[str, StringConstraints(max_length=512)] = Field(default="")
-
-
-def shown(email: str | None, one: Suppression) -> SuppressionShape:
-    """A suppression as the API shows it."""
-    return SuppressionShape(
-        email=email,
-        reason=one.reason,
-        source=one.source,
-        at=format_ms(one.at_ms),
-        status=one.status or None,
-        detail=one.detail or None,
-        delivery=one.delivery,
-    )
 
 
 async def list_(call: Call) -> web.Response:
@@ -71,10 +43,10 @@ async def list_(call: Call) -> web.Response:
     book = call.services.book
     if email is not None:
         found = (await book.get(email)).suppressed
-        data = [shown(normalised(email), found)] if found is not None and reason in (None, found.reason) else []
+        data = [SuppressionShape.of(normalised(email), found)] if found is not None and reason in (None, found.reason) else []
         return answer({"data": data, "next": None})
     page = await book.suppressed(asked.after, asked.limit, reason)
-    return answer(listed(LISTING, page, [shown(one.email, one.suppression) for one in page.data]))
+    return answer(listed(LISTING, page, [SuppressionShape.of(one.email, one.suppression) for one in page.data]))
 
 
 async def add(call: Call) -> web.Response:
@@ -85,7 +57,7 @@ async def add(call: Call) -> web.Response:
     )
     before, after = await call.services.book.change(body.email, lambda now: suppressed(now, new))
     assert after.suppressed is not None
-    return answer(shown(normalised(body.email), after.suppressed), 201 if before.suppressed is None else 200)
+    return answer(SuppressionShape.of(normalised(body.email), after.suppressed), 201 if before.suppressed is None else 200)
 
 
 async def remove(call: Call) -> web.Response:
@@ -104,7 +76,7 @@ async def of_partner(call: Call) -> web.Response:
     found = [(email, one.suppressed) for email, one in await of_agents(call, await existing_partner(call))]
     held = [(email, one) for email, one in found if one is not None]
     page = page_of(held, lambda pair: f"{pair[1].at_ms:013}:{pair[0]}", asked)
-    return answer(listed(OF_PARTNER, page, [shown(email, one) for email, one in page.data]))
+    return answer(listed(OF_PARTNER, page, [SuppressionShape.of(email, one) for email, one in page.data]))
 
 
 async def remove_of_partner(call: Call) -> web.Response:
@@ -134,4 +106,4 @@ def _address(call: Call) -> str:
     try:
         return _MAILBOX.validate_python(call.part("email"))
     except ValidationError:
-        raise invalid([Fault("", "give one e-mail address in the path")]) from None
+        raise not_found("suppression") from None

@@ -52,7 +52,7 @@ class TokenBody(ProducerTokenBody):
 
 class OperatorTokenBody(ProducerTokenBody):
     """A new token of the operator's, beside the one in the configuration. With the scope `metrics` it is
-    good for `/metrics` alone."""
+    good for `/metrics` alone, with `bounces` for handing in what came to the bounce mailbox."""
 
     scope: Scope = Scope.ALL
 

@@ -61,13 +61,13 @@ class Api:
             raise Refused(said.status, said.body)
         return said.body
 
-    def send(self, method: str, path: str, data: bytes | None) -> Said:
+    def send(self, method: str, path: str, data: bytes | None, media: str = "application/json") -> Said:
         """Whatever was answered."""
         request = urllib.request.Request(  # noqa: S310 - `connected` lets only http and https through
             self.url.rstrip("/") + path,
             data=data,
             method=method,
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": media},
         )
         try:
             with _opener(self.url).open(request, timeout=_TIMEOUT_S) as answer:

@@ -8,7 +8,7 @@ template that fails) is a settled attempt with a reason; only our own database's
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import orjson
@@ -20,6 +20,7 @@ from relay.closed import SuppressionSource
 from relay.errors import MessageError, SignatureError, VaultError
 from relay.formats import written
 from relay.mail.compose import Composer
+from relay.mail.return_path import ReturnPath
 from relay.mail.send import Mailer
 from relay.mail.verdict import enhanced_status
 from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome, WebhookFormat
@@ -168,9 +169,11 @@ class EmailChannel:
         vault: Vault,
         transfers: Transfers,
         links: PreferenceLinks,
-        bounces: Bounces | None = None,
-        tries: int = 0,
+        bounces: Bounces,
+        tries: int,
+        return_path: Callable[[], Awaitable[ReturnPath | None]],
     ) -> None:
+        self._return_path = return_path
         self._bounces = bounces
         self._tries = tries
         self._mailer = mailer
@@ -188,8 +191,13 @@ class EmailChannel:
             message = await self._message(parcel)
         except (MessageError, VaultError) as error:
             return unsendable(parcel.number, now_ms, f"The message cannot be built: {error}")
+        path = await self._return_path()
+        if path is not None:
+            # Not of the bytes that are kept: the same message sent again later has a return path that is valid.
+            sender = path.of(parcel.taken.delivery.id, now_ms)
+            message = message if sender is None else replace(message, sender=sender)
         attempt = await self._mailer.attempt(number=parcel.number, message=message, now_ms=now_ms)
-        if self._bounces is not None and isinstance(attempt, Attempt) and attempt.outcome is not Outcome.ACCEPTED:
+        if isinstance(attempt, Attempt) and attempt.outcome is not Outcome.ACCEPTED:
             delivery = parcel.taken.delivery
             report = report_of(delivery, attempt, last=self._tries > 0 and parcel.number % self._tries == 0)
             # Before the attempt is recorded: a worker that dies in between sends again and is told the same.

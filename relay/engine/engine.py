@@ -27,7 +27,7 @@ from relay.engine.watch import Patience, Watch
 from relay.model import Channel
 from relay.record import Recorder
 from relay.retry import Schedule
-from relay.services import Services
+from relay.services import Services, return_path
 from relay.store.hints import Hint
 
 _REBUILD_EVERY = 300
@@ -135,6 +135,7 @@ class Engine:
                     services.links,
                     Bounces(store, services.book, config, self.recorder),
                     len(config.retry.waits_seconds),
+                    lambda: return_path(services),
                 ),
                 worker.mail_in_flight,
                 worker.mailbox_window,

@@ -25,6 +25,8 @@ from tests.pipeline.caller import OPERATOR
 from tests.pipeline.events import step
 from tests.pipeline.rig import Rig
 
+schemathesis.serializer.alias("message/rfc822", "text/plain")
+
 T = TypeVar("T")
 
 SEGMENT = "jp-" + "k" * 32
