@@ -6,6 +6,7 @@ it and the partners' endpoints and mailboxes are the sandbox, the source and the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,19 @@ async def test_a_person_drives_the_sandbox_and_begins_anew(world: World) -> None
     assert life.types() == ["created", "updated", "completed"]
 
 
+async def test_who_comes_at_once_is_served_one_after_the_other(world: World) -> None:
+    life = await Life.begin(world)
+    said = await asyncio.gather(*(life.source.accept(life.customer, life.id, *life.items) for _ in range(8)))
+    assert sorted(one.status for one in said) == [200, *[409] * 7]
+    assert {one.code for one in said if one.status == 409} <= {"900101", "900104"}
+    made = await asyncio.gather(*(life.target.create(life.customer, SOURCE) for _ in range(8)))
+    done = [one.body["id"] for one in made if one.status == 201]
+    assert len(set(done)) == len(done) > 0
+    await world.work()
+    for id_ in done:
+        assert world.types("target", id_) == ["created"]
+
+
 async def test_requests_without_a_token_or_with_another_ones_are_refused_as_documented(world: World) -> None:
     customer, _ = await world.customer(E3, consents_to="")
     nobody = await world.person("fabrikam", role="")
@@ -328,6 +342,11 @@ async def test_requests_without_a_token_or_with_another_ones_are_refused_as_docu
     assert (await target.create(customer, SOURCE)).code == "20002"
     assert (await target.get(customer, "0" * 36)).code == "900100"
     assert (await target.ask("DELETE", f"/v1/customers/{customer}/transfers/x")).status == 405
+    for raw in (b"{", b"\xff", b"[1]", b'"x"'):
+        async with world.relay.api.http.post(
+            f"{target.base}/v1/customers/{customer}/transfers", data=raw, headers={"Authorization": f"Bearer {target.token}"}
+        ) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, "800002")
     wrong = await world.person("fabrikam")
     wrong.client_secret = "wrong"
     assert (await wrong.sign_in()).body["error"] == "invalid_client"

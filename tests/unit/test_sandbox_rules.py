@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.sandbox.subscriptions import customers, hooks, requests, views
 from relay.sandbox.subscriptions.customers import Bought, ConsentBody, CustomerBody, PartnerBody
@@ -368,3 +370,75 @@ def test_the_world_is_read_back_as_it_was_written() -> None:
     world, _ = running(Fault(kind="fail_item", item=2))
     world, _ = at(world, NOW + HOUR)
     assert MODEL.load(MODEL.dump(world)) == world
+
+
+# --- whatever is sent ------------------------------------------------------------------------------------
+
+_WORDS = st.sampled_from([
+    *ASKED, "status", "lineItems", "id", "targetProductTypes", "Cancel", SOURCE, TARGET, "OnlineServicesNCE", "subscriptionId",
+    "productType", "WebhookUrl", "WebhookEvents", "https://x.example/", "create-transfer", "type", "partnerOnRecord",
+])  # fmt: skip
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | _WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS | st.text(max_size=4), inner, max_size=6),
+    max_leaves=20,
+)
+_WORLD, _PENDING = pending()
+
+
+@given(_JSON)
+def test_whatever_is_sent_is_done_or_refused_and_the_world_can_be_kept(body: Any) -> None:
+    customer = customer_of(_WORLD)
+    asks: list[Callable[[], Step[World]]] = [
+        lambda: requests.create(_WORLD, agent(TARGET), customer, body, NOW, URL),
+        lambda: requests.create(_WORLD, agent(TARGET), customer, ASKED | (body if isinstance(body, dict) else {}), NOW, URL),
+        lambda: requests.change(_WORLD, agent(SOURCE), _PENDING, body, NOW, URL),
+        lambda: submitted(_WORLD, _PENDING, body),
+        lambda: hooks.write(_WORLD, TARGET, body, NOW, replace=False),
+        lambda: customers.confirm(_WORLD, agent(TARGET), customer, body, NOW),
+        lambda: hooks.records(_WORLD, TARGET, str(body), str(body), NOW),
+    ]
+    for ask in asks:
+        try:
+            step = ask()
+        except Refusal as refused:
+            assert 400 <= refused.answer.status < 500
+            continue
+        assert MODEL.load(MODEL.dump(step.state)) == step.state
+
+
+_STEPS = st.lists(
+    st.sampled_from(["create", "submit", "cancel", "fail_item", "stall", "forget_tokens", "minute", "hour", "day", "month"]),
+    max_size=14,
+)
+
+
+@given(_STEPS)
+def test_however_it_goes_nothing_is_anybodys_twice_and_what_is_over_stays_over(steps: list[str]) -> None:
+    world, now = registered(), NOW
+    lasts = {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": 30 * DAY}
+    total = sum(one.is_active for one in world.subscriptions.values())
+    over: dict[str, State] = {}
+    for step in steps:
+        newest = next(reversed(world.transfers.values()), None)
+        try:
+            if step in lasts:
+                now += lasts[step]
+                world, _ = at(world, now)
+            elif step == "create":
+                world = requests.create(world, agent(TARGET), customer_of(world), ASKED, now, URL).state
+            elif step == "submit" and newest is not None:
+                world = submitted(world, newest, bought(world) if newest.status is State.ACTIVE else [], now).state
+            elif step == "cancel" and newest is not None:
+                world = requests.change(world, agent(TARGET), newest, {"status": "Cancel"}, now, URL).state
+            elif step in MODEL.faults:
+                world = MODEL.fault(world, Fault(kind=step, item=1), now).state
+        except Refusal:
+            pass
+        assert sum(one.is_active for one in world.subscriptions.values()) == total
+        due = MODEL.due(world)
+        assert due is None or due > now
+        for id_, status in over.items():
+            assert world.transfers[id_].status is status
+        final = (State.COMPLETE, State.FAILED, State.EXPIRED, State.CANCEL)
+        over = {one.id: one.status for one in world.transfers.values() if one.status in final}

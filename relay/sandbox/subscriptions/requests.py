@@ -31,6 +31,7 @@ from relay.sandbox.system import Answer, Note, Step
 
 MOST_ITEMS: Final = 25
 LASTS_MS: Final = 30 * 86_400_000
+_LONGEST: Final = 512
 _CANCELS: Final = frozenset({"cancel", "canceled", "cancelled"})
 _PRODUCTS: Final = {product.value.casefold(): product for product in Product}
 
@@ -256,6 +257,6 @@ def _object(body: Any) -> dict[str, Any]:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip()[:_LONGEST] if isinstance(value, str) else ""
 
 
