@@ -33,6 +33,7 @@ _VALUE = re.compile(r"\{\{ (\w+) \}\}")
 _PLACE = re.compile(r"\{(\w+)\}")
 _WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
 _BESIDE = re.compile(rf"(?P<before>(?<=[{_WIDE}]) )?\{{(?P<name>\w+)\}}(?P<after> (?=[{_WIDE}]))?")
+_PARTICLE = re.compile(r"\{(?P<name>\w+)\}(?P<both>\(으\)로|을\(를\)|과\(와\)|이\(가\)|은\(는\))")
 _WITHOUT_SPACES = frozenset({"ja", "zh-Hans"})
 _ALONE = frozenset({"reader"})
 """Names of people, which a greeting keeps at a distance."""
@@ -143,10 +144,13 @@ class Language:
 
     def _placed(self, text: str) -> str:
         """`text` with its places as Jinja's. In a language without spaces, the one between its own words and a
-        name is for names in other letters: `Contoso 様`, but `海洋クラウド様` (the filter `beside`)."""
-        if self.locale not in _WITHOUT_SPACES:
-            return _PLACE.sub(r"{{ \1 }}", text)
-        return _BESIDE.sub(_beside, text)
+        name is for names in other letters: `Contoso 様`, but `海洋クラウド様` (the filter `beside`). In Korean a
+        particle follows the sound that a name ends with (`particle`)."""
+        if self.locale in _WITHOUT_SPACES:
+            return _BESIDE.sub(_beside, text)
+        if self.locale == "ko":
+            text = _PARTICLE.sub(r'{{ \g<name>|particle("\g<both>") }}', text)
+        return _PLACE.sub(r"{{ \1 }}", text)
 
 
 def _beside(match: re.Match[str]) -> str:

@@ -16,6 +16,9 @@ from functools import lru_cache
 WIDTH = 72
 """Columns; 36 full-width characters."""
 
+_FIRST_SYLLABLE, _SYLLABLES = 0xAC00, 11_172
+"""Of Hangul in Unicode, in the order of their sounds: 28 finals to each."""
+
 _NO_START = frozenset(
     "、。，．・：；？！)]}）］｝」』】〉》”’ーゝゞ々ぁぃぅぇぉっゃゅょァィゥェォッャュョ％,.:;?!…"
 )
@@ -86,6 +89,20 @@ def beside(value: str, before: bool, after: bool) -> str:
     lead = " " if before and value and not _is_wide(value[0]) else ""
     trail = " " if after and value and not _is_wide(value[-1]) else ""
     return f"{lead}{value}{trail}"
+
+
+def particle(value: str, both: str) -> str:
+    """`value` and the Korean particle that goes with it, of `both`: `을(를)`, `(으)로` and the like.
+
+    After a name in other letters both stand, as is usual: how it is spoken cannot be told.
+    """
+    syllable = ord(value[-1]) - _FIRST_SYLLABLE if value else -1
+    if not 0 <= syllable < _SYLLABLES:
+        return f"{value}{both}"
+    final = syllable % 28  # 0 is a vowel, 8 is ㄹ
+    if both == "(으)로":
+        return f"{value}{'으로' if final not in (0, 8) else '로'}"
+    return f"{value}{both[0] if final else both[2]}"
 
 
 def columns(text: str) -> int:

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from relay.errors import MessageError
 from relay.mail.catalogue import Language
-from relay.mail.flow import beside, columns, flow, labelled, parts, unwrapped, wrap
+from relay.mail.flow import beside, columns, flow, labelled, particle, parts, unwrapped, wrap
 from relay.mail.progress import line
 from relay.mail.words import clean
 
@@ -130,6 +130,7 @@ class Skins:
         self._text = _environment(loader, autoescape=False)
         self._text.filters |= {
             "beside": beside,
+            "particle": particle,
             "flow": flow,
             "unwrapped": unwrapped,
             "columns": columns,
@@ -138,7 +139,7 @@ class Skins:
             "line": line,
         }
         self._html = _environment(loader, autoescape=True)
-        self._html.filters |= {"beside": beside, "parts": parts, "linked_data": linked_data}
+        self._html.filters |= {"beside": beside, "particle": particle, "parts": parts, "linked_data": linked_data}
         self._subject_skin = self._text.get_template("_skin/subject.txt")
         self._text_skin = self._text.get_template("_skin/text.txt")
         self._note_skin = self._text.get_template("_skin/note.txt")

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 
 from relay.errors import ConfigError
 from relay.mail.catalogue import Language, Phrase, load_languages, problems, read
-from relay.mail.flow import beside, wrap
+from relay.mail.flow import beside, particle, wrap
 from tests.fakes.mails import TEMPLATES
 from tools.words import brought_up, said, wrong
 
@@ -93,6 +93,12 @@ def test_a_catalogue_that_is_none_is_a_configuration_problem(tmp_path: Path) -> 
         ("zh-Hans", "向 {target} 转移", {"target": "Contoso"}, "向 Contoso 转移"),
         ("ko", "{target} 이전", {"target": "海洋"}, "海洋 이전"),
         ("ja", "{target} が", {"target": ""}, "が"),
+        ("ko", "{target}(으)로 이전", {"target": "한빛"}, "한빛으로 이전"),
+        ("ko", "{target}(으)로 이전", {"target": "바다"}, "바다로 이전"),
+        ("ko", "{target}(으)로 이전", {"target": "서울"}, "서울로 이전"),
+        ("ko", "{target}(으)로 이전", {"target": "Contoso"}, "Contoso(으)로 이전"),
+        ("ko", "{target}과(와) {id}을(를)", {"target": "바다", "id": "서울"}, "바다와 서울을"),
+        ("ko", "{target}과(와) {id}을(를)", {"target": "한빛", "id": "<b>"}, "한빛과 <b>을(를)"),
     ],
 )
 def test_a_name_stands_as_far_from_the_words_as_its_letters_ask(
@@ -101,11 +107,11 @@ def test_a_name_stands_as_far_from_the_words_as_its_letters_ask(
     language = load_languages(FOLDER)[locale]
     language.__dict__["_said"] = {("", "x"): (said,)}
     page = Environment(undefined=StrictUndefined)
-    page.filters["beside"] = beside
+    page.filters |= {"beside": beside, "particle": particle}
     source = language.translated("{% trans %}x{% endtrans %}")
     assert page.from_string(source).render(names) == shown
     escaping = Environment(autoescape=True)
-    escaping.filters["beside"] = beside
+    escaping.filters |= {"beside": beside, "particle": particle}
     assert escaping.from_string(source).render(names) == shown.replace("<b>", "&lt;b&gt;")
 
 
