@@ -15,15 +15,18 @@ from typing import Any
 
 import orjson
 from aiohttp import hdrs, web
+from multidict import istr
 
 from relay.api.limiting import DIGESTED, FAILURES
 from relay.auth import AUTH, Caller, NotAuthenticated
+from relay.cloud_events import PLAIN, Form, Unsupported, form_of
 from relay.door import Answer, Door, problem
-from relay.intake import MOST_EVENTS, Invalid, Problem, parse, read_json
+from relay.intake import MOST_EVENTS, Invalid, Problem, read_json
 from relay.model import Scope, TokenHolder
 from relay.pressure import Pressure
 from relay.record import Recorder
 
+_SPEC_VERSION = istr("ce-specversion")
 _PROVE = "prove who you are with a producer token, or with the three Standard Webhooks headers"
 
 
@@ -60,6 +63,10 @@ class Receiver:
             return _respond(
                 problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, "send the body without a Content-Encoding")
             )
+        try:
+            form = _form(request, is_signed=raw is not None)
+        except Unsupported as error:
+            return _respond(problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None, str(error)))
         refused = self._pressure.refuses(caller.id)
         if refused is not None:
             return _respond(problem(refused.status, None, refused.detail), refused.retry_after_s)
@@ -67,16 +74,19 @@ class Receiver:
             raw = await self._body(request)
         try:
             value = read_json(raw)
+            is_many = isinstance(value, list) and form.takes != "one"
+            if form.takes == "many" and not is_many:
+                raise Invalid([Problem("", "a batch is a JSON array of CloudEvents")])
         except Invalid as error:
             self._pressure.took(caller.id, 1)
             self._recorder.invalid()
             return _respond(_invalid(None, error))
-        self._pressure.took(caller.id, len(value) if isinstance(value, list) else 1)
-        if isinstance(value, list):
-            return await self._many(value, caller)
+        self._pressure.took(caller.id, len(value) if is_many else 1)
+        if is_many:
+            return await self._many(value, caller, form)
         if len(raw) > self._most_event:
             return _respond(self._too_large(_id_of(value)))
-        return _respond(await self._one(value, caller))
+        return _respond(await self._one(value, caller, form))
 
     async def _proven(self, request: web.Request) -> tuple[Caller, bytes | None]:
         """Who sent this, and the raw body where it had to be read to know."""
@@ -104,22 +114,22 @@ class Receiver:
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body came too slowly") from None
 
-    async def _one(self, value: Any, caller: Caller) -> Answer:
+    async def _one(self, value: Any, caller: Caller, form: Form) -> Answer:
         try:
-            parsed = parse(value)
+            parsed = form.event(value)
         except Invalid as error:
             self._recorder.invalid()
             return _invalid(_id_of(value), error)
         return await self._door.accept(parsed, caller)
 
-    async def _many(self, values: list[Any], caller: Caller) -> web.Response:
+    async def _many(self, values: list[Any], caller: Caller, form: Form) -> web.Response:
         if len(values) > MOST_EVENTS:
             error = Invalid([Problem("", f"an array holds at most {MOST_EVENTS} events, this one {len(values)}")])
             return _respond(_invalid(None, error))
         answers: list[Answer | None] = [None] * len(values)
         lanes: defaultdict[str, list[int]] = defaultdict(list)
         for at, value in enumerate(values):
-            lanes[_lane(value, at)].append(at)
+            lanes[_lane(form.holder(value), at)].append(at)
 
         async def go(positions: list[int]) -> None:
             for at in positions:
@@ -127,7 +137,7 @@ class Receiver:
                 answers[at] = (
                     self._too_large(_id_of(values[at]))
                     if size > self._most_event
-                    else await self._one(values[at], caller)
+                    else await self._one(values[at], caller, form)
                 )
 
         await asyncio.gather(*(go(positions) for positions in lanes.values()))
@@ -140,6 +150,14 @@ class Receiver:
         return problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, event_id, f"an event is at most {self._most_event} bytes"
         )
+
+
+def _form(request: web.Request, *, is_signed: bool) -> Form:
+    headers = request.headers
+    media = headers.get(hdrs.CONTENT_TYPE, "")
+    if media == "application/json" and _SPEC_VERSION not in headers:
+        return PLAIN  # as nearly every request is
+    return form_of(media, headers, is_signed=is_signed)
 
 
 def _lane(value: Any, at: int) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from relay import __version__
+from relay.api import cloud_event as cloud
 from relay.api import message, shapes
 from relay.api.problems import CONTENT_TYPE
 from relay.api.route import Access, Answer, Route
@@ -41,7 +42,7 @@ _REFUSALS = {
     408: "The body did not come in time.",
     409: "It cannot be done as things stand.",
     413: "The request is too large.",
-    415: "The body has a Content-Encoding.",
+    415: "The body has a Content-Encoding, or is in a format that is not taken.",
     422: "The input is wrong: `errors` has everything that is, each with its place.",
     429: "Too many requests; `Retry-After` says when to come again.",
     503: "The relay cannot do this just now; `Retry-After` says when to come again.",
@@ -57,7 +58,8 @@ def document(routes: Iterable[Route], *, server: str | None = None) -> dict[str,
     routes = list(routes)
     models = {route.body for route in routes if route.body is not None}
     models |= {answer.shape for route in routes for answer in route.answers if answer.shape is not None}
-    inputs = {route.body for route in routes if route.body is not None} | {Event}
+    inputs: set[type[BaseModel]] = {route.body for route in routes if route.body is not None}
+    inputs |= {Event, cloud.CloudEvent}
     outputs = (models - inputs) | {shapes.ProblemShape}
     # The name of the mode only matters where a model has both, and none here is both asked and answered.
     refs, definitions = models_json_schema(
@@ -124,7 +126,12 @@ def _operation(route: Route, pointers: dict[type, Any]) -> dict[str, Any]:
     if route.access is Access.PRODUCER:
         event = pointers[Event]
         batch = {"type": "array", "items": event, "minItems": 1, "maxItems": 500}
-        said["requestBody"] = _json_body({"oneOf": [event, batch]}, required=True)
+        said["requestBody"] = body = _json_body({"oneOf": [event, batch]}, required=True)
+        cloud_event = pointers[cloud.CloudEvent]
+        body["content"] |= {
+            cloud.STRUCTURED: {"schema": cloud_event},
+            cloud.BATCH: {"schema": {"type": "array", "items": cloud_event, "minItems": 1, "maxItems": 500}},
+        }
     elif route.raw:
         said["requestBody"] = {"required": True, "content": {route.raw: {"schema": {"type": "string"}}}}
     elif route.body is not None:

@@ -272,7 +272,8 @@ EVENTS = Route(
                shapes.ProblemShape, media="application/problem+json"),
     ),
     about="Proven by a producer's token, by the operator's, or by the three Standard Webhooks headers made "
-          "with a producer's secret.",
+          "with a producer's secret. CloudEvents are taken too: structured, in a batch, or, with a token, in the binary "
+          "mode (`ce-` headers; the body is the data).",
 )  # fmt: skip
 """The receiver's route, which relay.receive adds to the router; here for the document."""
 
