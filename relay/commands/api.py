@@ -35,12 +35,17 @@ class Refused(click.ClickException):
         super().__init__("\n".join(lines))
 
 
+class Unreachable(click.ClickException):
+    """Nobody answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer: its status and its JSON, None where there is none."""
+    """An answer: its status and its JSON, None where there is none. `retry_after_s`: when to come again."""
 
     status: int
     body: Any
+    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,12 @@ class Api:
             raise Refused(said.status, said.body)
         return said.body
 
-    def send(self, method: str, path: str, data: bytes | None, media: str = "application/json") -> Said:
-        """Whatever was answered."""
+    def post_events(self, raw: bytes) -> Said:
+        """Whatever was answered to an event, an array of them, or CloudEvents."""
+        return self.send("POST", "/v1/events", raw, media=media_of(raw))
+
+    def send(self, method: str, path: str, data: bytes | None, *, media: str = "application/json") -> Said:
+        """Whatever was answered. Raises Unreachable."""
         request = urllib.request.Request(  # noqa: S310 - `connected` lets only http and https through
             self.url.rstrip("/") + path,
             data=data,
@@ -74,12 +83,11 @@ class Api:
                 return Said(answer.status, _json(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
-                return Said(error.code, _json(error.read()))
+                after = error.headers.get("Retry-After", "")
+                return Said(error.code, _json(error.read()), int(after) if after.isdecimal() else None)
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            raise click.ClickException(
-                f"{self.url} does not answer ({reason}); is the relay running?"
-            ) from None
+            raise Unreachable(f"{self.url} does not answer ({reason}); is the relay running?") from None
 
     def every(self, *path: str, **query: object) -> list[Any]:
         """All entries of a list, page by page."""
@@ -126,6 +134,20 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(Api(url, token, as_json), *args, **options)
 
     return wrapped
+
+
+def media_of(raw: bytes) -> str:
+    """What kind of JSON this is: the relay's own events, a CloudEvent, or a batch of them."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return "application/json"
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, dict) or "specversion" not in first:
+        return "application/json"
+    from relay.cloud_events import BATCH, STRUCTURED
+
+    return BATCH if isinstance(value, list) else STRUCTURED
 
 
 def given(**values: object) -> dict[str, object]:
