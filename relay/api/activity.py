@@ -18,7 +18,8 @@ from relay.api.transfer_shapes import ActivityShape, CustomerShape
 from relay.api.transfers import skipped, told
 from relay.auth import Caller
 from relay.model import TokenHolder
-from relay.store.records import ActivityRecord
+from relay.store.stored import Activity
+from relay.store.transfers import shown as planned
 from relay.times import format_ms
 
 LISTING = "activity"
@@ -84,7 +85,7 @@ async def list_(call: Call) -> web.Response:
     return answer(listed(LISTING, page, records))
 
 
-def shown(partner: str, record: ActivityRecord) -> ActivityShape:
+def shown(partner: str, record: Activity) -> ActivityShape:
     """A record as the API shows it: the log is the partner's own, so the operator sees no more in it."""
     owner = Caller(TokenHolder.PARTNER, partner)
     customer = None
@@ -107,7 +108,7 @@ def shown(partner: str, record: ActivityRecord) -> ActivityShape:
         customer=customer,
         endpoint=record.endpoint,
         note=record.note,
-        told=told(owner, record.role, record.told),
+        told=told(owner, record.role, [planned(one) for one in record.told]),
         skipped=skipped(owner, record.role, record.skips),
         customer_told=record.customer_told,
     )

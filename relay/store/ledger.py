@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from relay.model import Audience, Kind, Status
 from relay.store.client import Call, Client, Op, Script
-from relay.store.records import ActivityRecord, FeedEntry, Page, TransferRecord
+from relay.store.records import FeedEntry, Page, TransferRecord
 from relay.store.stored import Activity, dump, reader
-from relay.store.transfers import Transfers, shown
+from relay.store.transfers import Transfers
 
 _ACTIVITY = reader(Activity)
 _CHUNK = 200
@@ -111,11 +111,11 @@ class Ledger:
         customer: str | None = None,
         since_ms: int | None = None,
         until_ms: int | None = None,
-    ) -> Page[ActivityRecord]:
+    ) -> Page[Activity]:
         """A partner's activity log, newest first; `after` is the position of the last one seen."""
-        found: list[ActivityRecord] = []
+        found: list[Activity] = []
         below: str | float = "+inf" if after is None else f"({int(after)}"
-        read = 0
+        read, last = 0, 0.0
         while read < _MOST_READ:
             rows = await self._client.plain.zrevrangebyscore(
                 self._client.key(f"p:{partner}", "activity"),
@@ -132,11 +132,12 @@ class Ledger:
                 below = f"({position:.0f}"
                 if raw is None:
                     continue
-                record = _activity(raw, f"{position:.0f}")
+                record = _ACTIVITY.decode(raw)
                 if _wanted(record, type, transfer, customer, since_ms, until_ms):
                     if len(found) == limit:
-                        return Page(found, found[-1].cursor)
+                        return Page(found, f"{last:.0f}")
                     found.append(record)
+                    last = position
             read += len(rows)
             if len(rows) < _CHUNK:
                 return Page(found, None)
@@ -206,15 +207,8 @@ class Ledger:
         return found
 
 
-def _activity(raw: bytes, cursor: str) -> ActivityRecord:
-    known = _ACTIVITY.decode(raw)
-    fields = {name: getattr(known, name) for name in known.__struct_fields__}
-    fields["told"] = [shown(one) for one in known.told]
-    return ActivityRecord(cursor=cursor, **fields)
-
-
 def _wanted(
-    record: ActivityRecord,
+    record: Activity,
     type: str | None,
     transfer: str | None,
     customer: str | None,

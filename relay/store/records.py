@@ -114,37 +114,6 @@ class DeliveryRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityRecord:
-    """One line of a partner's activity log.
-
-    `type` is an event type, or the relay's own (`endpoint.disabled`, …). `told` are this partner's own
-    recipients; `customer_told` is a count, the same for both partners.
-    """
-
-    id: str
-    cursor: str
-    type: str
-    at_ms: int
-    audit: bool = False
-    role: Audience | None = None
-    event_id: str | None = None
-    occurred_at: str | None = None
-    sequence: int | None = None
-    late: bool = False
-    derived: bool = False
-    transfer: str | None = None
-    kind: Kind | None = None
-    status: Status | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
-    endpoint: str | None = None
-    note: str | None = None
-    told: list[PlannedDelivery] = field(default_factory=list)
-    skips: list[Skip] = field(default_factory=list)
-    customer_told: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class FeedEntry:
     """One line of a partner's pull feed: where its body is, and the cursor after it."""
 
@@ -156,7 +125,6 @@ class FeedEntry:
 
 
 __all__ = [
-    "ActivityRecord",
     "DeliveryRecord",
     "FeedEntry",
     "Page",

@@ -99,7 +99,11 @@ class Named(Record, frozen=True):
 
 
 class Activity(Record, frozen=True, kw_only=True):
-    """One line of a partner's activity log (see `relay.store.records.ActivityRecord`)."""
+    """One line of a partner's activity log.
+
+    `type` is an event type, or the relay's own (`endpoint.disabled`, …). `told` are this partner's own
+    recipients; `customer_told` is a count, the same for both partners.
+    """
 
     id: str
     type: str
