@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
-def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox: str) -> str:
+def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_link: str) -> str:
     """The addresses, the way in and three `curl` lines that work when pasted."""
     mailbox = f"{url}/mailbox?key={mailbox_link}   (signs you in, once; later with the token)"
     if own_mail:
@@ -20,7 +20,8 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox: 
         f"  The relay runs at   {url}",
         f"  The API to read     {url}/docs",
         f"  The mailbox         {mailbox}",
-        f"  The sandbox         {sandbox}/sandbox   (plays the transfer systems: relay sandbox --help)",
+        f"  The sandbox         {url}/sandbox?key={sandbox_link}   (play a whole transfer of either kind)",
+        "    at a terminal     relay sandbox play subscription-completed   (--list says what else)",
         f"  Operator token      {token}",
         "",
         "  Register a partner:",

@@ -149,11 +149,13 @@ class Formats(_Section):
 
 
 class Sandbox(_Section):
-    """`[sandbox]`: where `relay sandbox serve` answers, and where it keeps its keys."""
+    """`[sandbox]`: where `relay sandbox serve` answers, where it keeps its keys, and whether the relay has a page
+    to drive it."""
 
     host: Required
     port: Annotated[int, Field(gt=0, le=65535)]
     folder: Required
+    page: bool
 
     @property
     def base_url(self) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import aiohttp
 
-from relay.api.mailbox import SIGNED_IN
+from relay.api.operator_pages import SIGNED_IN
 from relay.auth import new_token
 from relay.banner import banner
 from relay.catcher import Catcher
@@ -112,7 +112,11 @@ def child_environ(
 def with_sandbox(options: Options, child: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which the sandbox has a place, and the relay listens to each of its systems, unless
     the person has set that source."""
-    places = {"RELAY_SANDBOX__PORT": str(free_port()), "RELAY_SANDBOX__FOLDER": str(options.data / "sandbox")}
+    places = {
+        "RELAY_SANDBOX__PORT": str(free_port()),
+        "RELAY_SANDBOX__FOLDER": str(options.data / "sandbox"),
+        "RELAY_SANDBOX__PAGE": "true",
+    }
     theirs = stated(environ)
     child = {name: value for name, value in places.items() if name not in theirs} | child
     for name, value in settings_of(load(None, child)).items():
@@ -166,11 +170,10 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         tasks.append(asyncio.create_task(_keep(valkey)))
         url = f"http://{_reachable(options.host)}:{port}"
         if await _ready(url, stop):
-            link = await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S)
-            own_mail, whole = "RELAY_MAIL__URL" in stated(environ), load(None, child)
-            box = whole.sandbox.base_url
-            await _introduced(url, whole, stop)
-            _print(banner(url, config.secrets.operator_token, link, own_mail=own_mail, sandbox=box))
+            link, to_sandbox = [await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S) for _ in range(2)]
+            own_mail = "RELAY_MAIL__URL" in stated(environ)
+            await _introduced(url, load(None, child), stop)
+            _print(banner(url, config.secrets.operator_token, link, own_mail=own_mail, sandbox_link=to_sandbox))
             if options.demo:
                 demo = Demo(url, config.secrets.operator_token, options.data, say)
                 tasks.append(asyncio.create_task(demo.run()))

@@ -7,7 +7,6 @@ that may run, load and send nothing, since anybody's words can be in it.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -15,24 +14,17 @@ from email.message import EmailMessage
 from aiohttp import web
 
 from relay.api import pages
-from relay.api.browsers import from_our_page
-from relay.api.limiting import FAILURES
+from relay.api.operator_pages import OperatorPage
 from relay.api.paging import Query, listed
-from relay.api.problems import Problem, not_found
+from relay.api.problems import not_found
 from relay.api.route import Access, Answer, Call, Route, answer, guarded
-from relay.auth import AUTH, NotAuthenticated
 from relay.mail.preview import seen_as
-from relay.model import Scope
 from relay.services import SERVICES
 from relay.store.mailbox import Mailbox, Message
 from relay.times import format_ms
 
 LISTING = "mailbox"
-COOKIE = "relay_mailbox"
-SESSION_S = 24 * 3600
-SIGNED_IN = "the operator"
-"""Whose session it is. A partner's id has no space, so no partner's link or session opens the mailbox."""
-
+_PAGE = OperatorPage("/mailbox", "Mailbox")
 WIDTHS = ("320", "640", "1000")
 SCHEMES = ("light", "dark")
 _SHOWN = 100
@@ -46,9 +38,8 @@ def add_pages(app: web.Application) -> None:
     if not app[SERVICES].config.mailbox.enabled:
         return
     app.router.add_get(_LIST.path, guarded(_LIST))
-    app.router.add_get("/mailbox", show, allow_head=False)
-    app.router.add_post("/mailbox/sign-in", from_our_page(sign_in))
-    app.router.add_get("/mailbox/messages/{id}/html", frame)
+    _PAGE.add(app, show)
+    app.router.add_get("/mailbox/messages/{id}/html", _PAGE.guarded(frame))
 
 
 async def messages(call: Call) -> web.StreamResponse:
@@ -68,32 +59,8 @@ _LIST = Route(
 )  # fmt: skip
 
 
-async def sign_in(request: web.Request) -> web.StreamResponse:
-    """Begins a session for who has the operator's token."""
-    request.app[FAILURES].check(request)
-    try:
-        async with asyncio.timeout(request.app[SERVICES].config.server.body_timeout_seconds):
-            token = (await request.post()).get("token", "")
-        caller = await request.app[AUTH].caller_of(str(token).strip())
-    except TimeoutError:
-        raise Problem(408, "The body did not arrive in time.") from None
-    except NotAuthenticated:
-        request.app[FAILURES].note(request)
-        return _sign_in_page(403, "That is not the operator's token.")
-    if not caller.is_operator or caller.scope is not Scope.ALL:
-        return _sign_in_page(403, "That is not the operator's token.")
-    return await _signed_in(request)
-
-
 async def show(request: web.Request) -> web.StreamResponse:
     """The list, and the message that is asked for, or the newest."""
-    link = request.query.get("key")
-    if link:
-        who = await request.app[SERVICES].store.registry.sessions.use_link(link)
-        if who == SIGNED_IN:
-            return await _signed_in(request)
-    if not await _is_signed_in(request):
-        return _sign_in_page(403 if link else 401, "This link was used before." if link else "")
     mailbox = _mailbox(request)
     newest = (await mailbox.list(limit=_SHOWN)).data
     wanted = request.query.get("message")
@@ -111,8 +78,6 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 async def frame(request: web.Request) -> web.StreamResponse:
     """The HTML of a message, for the frame."""
-    if not await _is_signed_in(request):
-        return _sign_in_page(401, "")
     message = await _mailbox(request).get(request.match_info["id"])
     html = None if message is None else _opened(message).html
     if html is None:
@@ -163,33 +128,6 @@ def _part(message: EmailMessage, kind: str) -> str | None:
     except (LookupError, KeyError):  # a character set or a type that Python does not know
         payload = part.get_payload(decode=True)
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else None
-
-
-async def _signed_in(request: web.Request) -> web.StreamResponse:
-    services = request.app[SERVICES]
-    session = await services.store.registry.sessions.new_session(SIGNED_IN, seconds=SESSION_S)
-    response = web.Response(status=303, headers={**pages.SECURITY_HEADERS, "Location": "/mailbox"})
-    response.set_cookie(
-        COOKIE,
-        session,
-        max_age=SESSION_S,
-        path="/mailbox",
-        httponly=True,
-        samesite="Strict",
-        secure=services.config.server.base_url.startswith("https://"),
-    )
-    return response
-
-
-async def _is_signed_in(request: web.Request) -> bool:
-    session = request.cookies.get(COOKIE)
-    if not session:
-        return False
-    return await request.app[SERVICES].store.registry.sessions.session(session) == SIGNED_IN
-
-
-def _sign_in_page(status: int, problem: str) -> web.Response:
-    return pages.page("mailbox-sign-in.html", status=status, problem=problem)
 
 
 def _mailbox(request: web.Request) -> Mailbox:

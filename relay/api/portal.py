@@ -25,7 +25,7 @@ from relay.api.partners import existing as existing_partner
 from relay.api.partners import known as known_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
-from relay.model import Endpoint
+from relay.model import Endpoint, Partner
 from relay.services import SERVICES, Services
 from relay.times import format_ms, to_datetime
 
@@ -46,9 +46,13 @@ async def create_link(call: Call) -> web.Response:
     body = await read_body(call.request, LinkBody)
     partner = await existing_partner(call)
     seconds = body.expires_in_seconds
-    secret = await call.services.store.registry.sessions.new_link(partner.key, seconds=seconds)
-    url = f"{_base(call.request)}/portal/sign-in/{secret}"
+    url = _base(call.request) + await link_for(call.services, partner, seconds)
     return answer(PortalLinkShape(url=url, expires_at=format_ms(call.now_ms + seconds * 1000)), 201)
+
+
+async def link_for(services: Services, partner: Partner, seconds: int = 60) -> str:
+    """The path of a link that signs one person into a partner's portal, once."""
+    return f"/portal/sign-in/{await services.store.registry.sessions.new_link(partner.key, seconds=seconds)}"
 
 
 def add_pages(app: web.Application) -> None:

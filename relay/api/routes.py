@@ -32,6 +32,7 @@ from relay.api import (
     preferences_page,
     producer_secrets,
     producers,
+    sandbox,
     shapes,
     sources,
     tokens,
@@ -361,3 +362,4 @@ def add_routes(app: web.Application) -> None:
     portal.add_pages(app)
     preferences_page.add_page(app)
     mailbox.add_pages(app)
+    sandbox.add_pages(app)

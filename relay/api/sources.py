@@ -45,10 +45,11 @@ class WorkedShape(Shape):
 
 
 class SourceShape(Shape):
-    """A source: what waits to be worked on, what is wrong, and how the newest callbacks ended."""
+    """A source: what waits to be worked on, what is wrong, and how the newest callbacks ended. Of SORACOM there
+    is one for each operator; what waits and what is wrong is theirs together."""
 
     source: str
-    callback_url: str
+    callback_url: str = Field(description="Where it is called; the key in a façade's path is not shown.")
     waiting: int
     tested_at: Time | None = Field(description="When a validation event last came.")
     troubles: list[TroubleShape]
@@ -105,8 +106,9 @@ class TestBody(Body):
 
 async def list_(call: Call) -> web.Response:
     """Every source."""
-    found = call.request.app[LISTENING].registrars.values()
-    conditions = await asyncio.gather(*(one.condition() for one in found))
+    listening = call.request.app[LISTENING]
+    conditions = await asyncio.gather(*(one.condition() for one in listening.registrars.values()))
+    conditions += await listening.soracom.conditions(call.services.config.server.base_url)
     return answer({"data": [SourceShape(**_shown(one)) for one in conditions], "next": None})
 
 

@@ -32,6 +32,7 @@ from relay.intake import Invalid, parse
 from relay.model import EventType, TokenHolder
 from relay.sources import sims
 from relay.sources.partner_api import read_some
+from relay.sources.registration import Condition
 from relay.sources.sims import SOURCE, Batch
 from relay.sources.trouble import Health
 from relay.store.sources import Sources, Task
@@ -112,6 +113,24 @@ class Facade:
             elif task.text:
                 await self._tell(task)
         return len(tasks)
+
+    async def conditions(self, base_url: str) -> list[Condition]:
+        """How it is, once for each operator, by what the relay itself knows; its key is not shown. Raises
+        StoreError."""
+        if not self._settings.operators:
+            return []
+        waiting, troubles = await self._store.waiting(SOURCE), tuple(await self._store.troubles(SOURCE))
+        return [
+            Condition(
+                source=f"{SOURCE}:{one.coverage}:{one.operator_id}",
+                callback_url=f"{base_url}/v1/sources/soracom/{one.coverage}-…",
+                waiting=waiting,
+                tested_at=None,
+                troubles=troubles,
+                past=(),
+            )
+            for one in self._settings.operators
+        ]
 
     # --- through the façade -----------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ async def test_the_document_names_the_routes_and_the_router_has_them(http: Http,
         for route in http.app.router.routes()
         if route.resource is not None and route.method not in ("HEAD", "*")
     }
-    pages = {pair for pair in routed if pair[1] == "/" or pair[1].startswith(("/portal", "/preferences", "/static", "/mailbox"))}
+    pages = {pair for pair in routed if pair[1] == "/" or pair[1].startswith(("/portal", "/preferences", "/static", "/mailbox", "/sandbox"))}
     assert routed - pages == described
 
 

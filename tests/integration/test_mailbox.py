@@ -156,7 +156,7 @@ async def test_a_message_is_shown_at_a_width_and_in_light_or_dark(http: Any, mai
 
 
 async def test_a_link_signs_in_once(http: Any, services: Services) -> None:
-    from relay.api.mailbox import SIGNED_IN
+    from relay.api.operator_pages import SIGNED_IN
 
     link = await services.store.registry.sessions.new_link(SIGNED_IN, seconds=60)
     browser = await http

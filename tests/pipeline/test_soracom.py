@@ -233,6 +233,15 @@ async def test_the_token_is_nowhere(world: World, capfd: pytest.CaptureFixture[s
             assert token.encode() not in place
 
 
+async def test_the_operator_sees_each_facade_and_how_it_is_without_its_key(world: World) -> None:
+    await world.relay.services.store.sources.put("soracom", "i:cut", b"{}", world.relay.clock())
+    await world.sources.tick()
+    (found,) = (await world.relay.api.ask("GET", "/v1/sources"))["data"]
+    assert (found["source"], found["waiting"]) == ("soracom:jp:OP0012345678", 0)
+    assert [trouble["kind"] for trouble in found["troubles"]] == ["uncertain"]
+    assert KEY not in json.dumps(found) and "/v1/sources/soracom/jp-" in found["callback_url"]
+
+
 async def test_an_upstream_that_is_away_is_told_and_one_that_was_cut_off_too(world: World) -> None:
     sources = world.relay.services.store.sources
     now = world.relay.clock()

@@ -115,7 +115,7 @@ def test_links_can_be_followed_wherever_it_listens(tmp_path: Path, host: str, ur
 
 def test_the_three_lines_of_curl_are_whole() -> None:
     token = "it's a token with a quote, and 40 characters"
-    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False, sandbox="http://127.0.0.1:8090")
+    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False, sandbox_link="other")
     lines = [line for line in text.splitlines() if line.startswith("curl")]
     words = [shlex.split(line.removesuffix("; echo")) for line in lines]
     assert len(words) == 3
