@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from relay import recovery
+from relay import corrections, recovery
 from relay.api import attempts
-from relay.api.bodies import read_body
+from relay.api.bodies import Body, read_body
 from relay.api.endpoint_actions import NoBody
 from relay.api.endpoints import existing as existing_endpoint
 from relay.api.endpoints import maybe_time
 from relay.api.paging import Query, listed
-from relay.api.problems import not_found
+from relay.api.problems import Fault, Problem, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
 from relay.auth import Caller
+from relay.corrections import may_be_corrected
 from relay.formats import written
-from relay.model import Audience, Channel, DeliveryStatus, EventType
+from relay.model import Audience, Channel, DeliveryStatus, EventType, Mailbox
+from relay.readers import normalised
 from relay.store.records import DeliveryRecord
 from relay.times import format_ms
 
@@ -64,6 +66,32 @@ async def resend(call: Call) -> web.Response:
     if await recovery.resend(call.services, record.delivery.id, call.now_ms) == "absent":
         raise not_found("delivery")
     return answer(shown(await existing(call)), 202)
+
+
+class CorrectionBody(Body):
+    """The right address."""
+
+    email: Mailbox
+
+
+async def correct(call: Call) -> web.Response:
+    """Make the delivery anew for another address: 201. What comes later in the transfer goes there too."""
+    body = await read_body(call.request, CorrectionBody)
+    record = await existing(call)
+    delivery = record.delivery
+    if not may_be_corrected(delivery):
+        raise Problem(409, "This address is in a partner's list of admin agents, or no address: correct it there.")
+    if normalised(body.email) == normalised(delivery.recipient.email or ""):
+        raise invalid([Fault("/email", "give another address than the one that was wrong")])
+    if (await call.services.book.get(delivery.recipient.email or "")).suppressed is None:
+        why = "Mail to its address is not known to come back. Put the address on the suppression list first."
+        raise Problem(409, why)
+    made = await corrections.correct(call.services.store, delivery, body.email, call.now_ms)
+    call.services.nudge_deliver()
+    known = await call.services.store.queues.delivery(made.id)
+    if known is None:
+        raise not_found("delivery")
+    return answer(shown(known), 201)
 
 
 async def existing(call: Call) -> DeliveryRecord:

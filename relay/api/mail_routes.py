@@ -5,9 +5,9 @@ A part of the API's one table of routes (`relay.api.routes`).
 
 from __future__ import annotations
 
-from relay.api import bounces, suppressions
+from relay.api import bounces, deliveries, suppressions
 from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, one_of
-from relay.api.shapes import SuppressionShape
+from relay.api.shapes import DeliveryShape, SuppressionShape
 from relay.closed import SuppressionReason
 
 _PARTNER = "/v1/partners/{partner}"
@@ -31,6 +31,12 @@ MAIL: tuple[Route, ...] = (
           raw="message/rfc822", refuses=(409,),
           about="A delivery status notification (RFC 3464) or a complaint (RFC 5965), believed for the signed return "
                 "path in it. A token with the scope `bounces` does this and nothing else."),
+    Route("POST", "/v1/deliveries/{delivery}/correct", "correctDelivery", "Mail", Access.OPERATOR,
+          "Mail somebody of a transfer at another address, after mail came back", deliveries.correct,
+          (Answer(201, "The delivery to the right address.", DeliveryShape),), body=deliveries.CorrectionBody,
+          refuses=(409,),
+          about="For a customer's contact or a SIM target's root user whose address is on the suppression list. The same "
+                "message goes to the right address, and so does what comes later for the wrong one in this transfer."),
     Route("GET", _PARTNER + "/suppressions", "listPartnerSuppressions", "Mail", Access.PARTNER,
           "List which of a partner's admin agents nothing is mailed to", suppressions.of_partner,
           (Answer(200, "A page of addresses.", SuppressionShape, many=True),), query=PAGE),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
-from relay.model import Attempt, Channel, EndpointState, Outcome
+from relay.model import Attempt, Channel, Delivery, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
 from relay.readers import Reader
@@ -52,6 +52,7 @@ class Tools:
     lease_ms: int
     breaker: BreakerRules | None = None
     book: AddressBook | None = None
+    follow: Callable[[Sequence[Delivery], int], Awaitable[None]] | None = None
 
     @property
     def forget(self) -> str:
@@ -184,6 +185,9 @@ class Drain:
             asked.cancel()
             if mailbox is not None:
                 mailbox.cancel()
+        if self._tools.follow is not None and reader is not None and reader.suppressed is not None:
+            # Before they are canceled: a pass that dies in between does it again.
+            await self._tools.follow([one.delivery for one in taken], self._tools.clock())
         loop = asyncio.get_running_loop()
         for one, (body, link) in zip(taken, bodies, strict=True):
             known = registered.get(slot_of(one.delivery.recipient), Registered(None, {}))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from relay.address_book import AddressBook
 from relay.bounced import Bounces
 from relay.breaker import BreakerRules
+from relay.corrections import follow
 from relay.engine.accountant import Accountant
 from relay.engine.chainer import Chainer
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
@@ -103,6 +105,7 @@ class Engine:
                 lease_ms=_ms(config.worker.lease_seconds),
                 breaker=breaker,
                 book=book,
+                follow=None if book is None else partial(follow, store),
             )
             return Dispatcher(hint, tools, services.clock, services.log)
 

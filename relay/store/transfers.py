@@ -2,8 +2,8 @@
 
 The face of a transfer's keys. One hash tag `t:<transfer key>` holds them: the hash itself (`v` version,
 `s` standing, `link` sealed acceptance link, and for each sequence n `i:n` timeline entry, `x:n` event as
-stored, `p:n` plan, `b:n:<audience>` what that audience is shown, `r:<event>` refusals) and `in`, the
-inbox of sequences that nobody has planned yet. An event id is claimed under `e:<event id>`.
+stored, `p:n` plan, `b:n:<audience>` what that audience is shown, `r:<event>` refusals; `c:<address>` where its mail
+goes instead) and `in`, the inbox of sequences that nobody has planned yet. An event id is claimed under `e:<event id>`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.hints import Hint, tag_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
+from relay.store.registry import Contended
 from relay.store.stored import AcceptedStep, FixedPlan, Held, Named, dump, reader
 
 
@@ -31,6 +32,7 @@ class Accepted(IntEnum):
     CLAIMED = 3
 
 
+_TRIES = 32
 _HELD, _STEP, _PLAN = reader(Held), reader(AcceptedStep), reader(FixedPlan)
 
 
@@ -88,6 +90,7 @@ class Transfers:
         self._plan = Script.read("plan")
         self._planned = Script.read("planned")
         self._retell = Script.read("retell")
+        self._swap = Script.read("swap")
 
     async def look(self, key: str, event_id: str) -> Known:
         """What is known of the event's id and its transfer."""
@@ -177,6 +180,29 @@ class Transfers:
         """Have one audience of a past event told, unless it was; by one channel, where one came later."""
         member = f"{sequence}~{audience.value}" + (f"~{channel.value}" if channel is not None else "")
         await self._client.run(self._retell, [(f"t:{key}", member, sequence)])
+
+    async def correct(self, key: str, wrong: str, email: str) -> None:
+        """From now on mail of this transfer to the one address goes to the other."""
+        await self._client.ask("HSET", self._client.key(f"t:{key}"), f"c:{wrong.casefold()}", email)
+
+    async def corrected(self, key: str, wrong: str) -> str | None:
+        """Where mail of this transfer to an address goes instead."""
+        found = await self._client.ask("HGET", self._client.key(f"t:{key}"), f"c:{wrong.casefold()}")
+        return None if found is None else found.decode()
+
+    async def plan_also(self, made: Delivery) -> bool:
+        """Add a delivery to what is planned of its event; False when it is planned already."""
+        tag, name = f"t:{made.transfer_key}", f"p:{made.sequence}~{made.recipient.audience.value}~{Channel.EMAIL.value}"
+        for _ in range(_TRIES):
+            raw = await self._client.ask("HGET", self._client.key(tag), name)
+            plan = _PLAN.decode(raw) if raw else FixedPlan()
+            if any(one.id == made.id for one in plan.deliveries):
+                return False
+            also = msgspec.structs.replace(plan, deliveries=[*plan.deliveries, made])
+            (done,) = await self._client.run(self._swap, [(tag, "", name, raw or b"", dump(also))])
+            if done:
+                return True
+        raise Contended
 
     async def body(self, key: str, sequence: int, audience: Audience) -> bytes | None:
         """What an audience is shown of an event, as it was fixed when the event was planned."""
@@ -272,7 +298,11 @@ def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
     # Who is told afterwards may be planned twice: a SIM target's root user is told before its partner is known.
     deliveries: dict[str, PlannedDelivery] = {}
     skips: list[Skip] = []
-    later = [f"{a.value}{way}" for a in Audience for way in ("", f"~{Channel.WEBHOOK.value}")]
+    later = [
+        f"{a.value}{way}"
+        for a in Audience
+        for way in ("", f"~{Channel.WEBHOOK.value}", f"~{Channel.EMAIL.value}")
+    ]
     for name in [f"p:{sequence}", *(f"p:{sequence}~{who}" for who in later)]:
         if name in fields:
             plan = _PLAN.decode(fields[name])

@@ -126,3 +126,57 @@ async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
     _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
     assert "5.1.1 user unknown" in " ".join(page.split())
     assert page.count("bounced</span>") == 1
+
+
+async def test_a_bounced_customer_address_is_corrected_and_the_message_sent_again(world: Inside) -> None:
+    people = customer("it@relecloud.example", "wrong@relecloud.example")
+    world.mail.refuse["wrong@relecloud.example"] = "550 5.1.1 user unknown"
+    await world.api.register("contoso", admin_agents=AGENTS[:1])
+    await world.api.post(step("t-1", "created", 1, customer=people))
+    await world.sweep()
+    told = await mails(world, "t-1")
+    wrong = told["wrong@relecloud.example"]
+    assert (wrong["status"], wrong["reason"]) == ("exhausted", "bounced")
+    path = f"/v1/deliveries/{wrong['id']}/correct"
+    made = await world.api.ask("POST", path, {"email": "right@relecloud.example"}, expect=201)
+    again = await world.api.ask("POST", path, {"email": "right@relecloud.example"}, expect=201)
+    assert (made["id"], made["email"], made["audience"]) == (again["id"], "right@relecloud.example", "customer")
+    await world.sweep()
+
+    def came(to: str = "right@relecloud.example") -> list[str]:
+        return [mail.parsed["Subject"] for mail in world.mail.messages if mail.to == to]
+
+    assert came() == came("it@relecloud.example")
+    told = await mails(world, "t-1")
+    ended = [told[f"{name}@relecloud.example"]["status"] for name in ("right", "wrong")]
+    assert ended == ["delivered", "exhausted"]
+    # What comes later for the wrong address in this transfer goes to the right one too, and in another not.
+    await world.api.post(step("t-1", "completed", 2, customer=people))
+    await world.api.post(step("t-2", "created", 1, customer=people))
+    await world.sweep()
+    assert len(came()) == 2
+    assert (await mails(world, "t-2"))["wrong@relecloud.example"]["reason"] == "suppressed"
+    # And all of it is accounted for.
+    world.pass_time(6)
+    await world.sweep()
+    states = (await world.api.ask("GET", "/v1/accounts"))["last"]["states"]
+    assert (states["unaccounted"], states["scheduled"]) == (0, 0)
+
+
+async def test_only_what_came_back_and_is_the_transfers_own_is_corrected(world: Inside) -> None:
+    await world.api.register("contoso", admin_agents=AGENTS[:1])
+    await world.api.post(step("t-1", "created", 1, customer=customer("it@relecloud.example")))
+    await world.sweep()
+    told = await mails(world, "t-1")
+    right = {"email": "right@relecloud.example"}
+    customers, agents = (
+        f"/v1/deliveries/{told[who]['id']}/correct" for who in ("it@relecloud.example", "aoi@contoso.example")
+    )
+    await world.api.ask("POST", customers, right, expect=409)  # nothing says that it is wrong
+    await world.api.ask("POST", agents, right, expect=409)  # the partner keeps its own list
+    await world.api.ask("POST", "/v1/suppressions", {"email": "it@relecloud.example"}, expect=201)
+    await world.api.ask("POST", customers, {"email": "IT@relecloud.example"}, expect=422)
+    await world.api.ask("POST", customers, {"email": "no address"}, expect=422)
+    member = await world.api.register("fabrikam")
+    for caller, status in ((member.caller, 403), (world.api, 201)):
+        await caller.ask("POST", customers, right, expect=status)
