@@ -67,7 +67,7 @@ def brought_up(folder: Path = FOLDER) -> dict[Path, bytes]:
 def _keep_marks_together(catalogue: Catalog) -> None:
     """The space that French has before `:`, `;`, `?`, `!` and inside its quotation marks ends no line."""
     for message in catalogue:
-        if message.id:
+        if message.id and message.string:  # one that is new says nothing yet
             said = (message.string,) if isinstance(message.string, str) else message.string
             bound = tuple(re.sub(r" (?=[:;!?»])|(?<=«) ", "\u00a0", one) for one in said)
             message.string = bound if isinstance(message.string, tuple) else bound[0]

@@ -155,7 +155,7 @@ def _outcome(transfer: dict[str, Any], items: list[dict[str, Any]], words: Words
         products = words.listed(_products(transfer, words)) or words.one("product", "all")
         facts.append(Fact(words.label("products"), products))
     if items:
-        label = words.label("status" if sim else "outcome")
+        label = words.label("sim_status" if sim else "outcome")
         facts.append(Fact(label, _summary(items, transfer["kind"], words)))
     return facts
 

@@ -50,19 +50,22 @@ def test_what_is_wrong_with_a_translation_is_found(
     assert (told in found[0]) if told else not found
 
 
-def test_a_message_that_is_lost_or_new_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("locale", ["de", "fr"])
+def test_a_message_that_is_lost_or_new_is_found(locale: str, tmp_path: Path) -> None:
     folder = tmp_path / "email"
     (folder / "sim").mkdir(parents=True)
     (folder / "locales").mkdir()
     (folder / "words.toml").write_text('[state]\nfailed = "Failed"\n')
     (folder / "sim" / "a.j2").write_text("{% trans %}All is {{ state }}.{% endtrans %}")
-    (folder / "locales" / "de.po").write_text(
+    (folder / "locales" / f"{locale}.po").write_text(
         'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n'
     )
     assert [one.one for one in said(folder)] == ["All is {state}.", "Failed"]
     for path, data in brought_up(folder).items():
         path.write_bytes(data)
-    assert wrong(folder) == ["de.po: not translated: 'All is {state}.'", "de.po: not translated: 'Failed'"]
+    assert wrong(folder) == [
+        f"{locale}.po: not translated: 'All is {{state}}.'", f"{locale}.po: not translated: 'Failed'",
+    ]  # fmt: skip
 
 
 def test_a_plural_takes_the_form_of_its_language() -> None:
