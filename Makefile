@@ -5,7 +5,7 @@ T ?= tests
 N ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check lint fix types words bench chaos preview pictures check-browser browser lock audit
+.PHONY: help setup run test fuzz check lint fix types words bench chaos preview pictures check-browser browser check-mail postfix lock audit
 
 help: ## list these
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -69,6 +69,15 @@ browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || { command -v apt-get >/dev/null && apt-get update && apt-get install -y --no-install-recommends chromium fonts-noto-cjk; } \
 	  || { echo "Chromium is needed, and could not be installed: on Debian, as root, apt-get install chromium fonts-noto-cjk"; exit 1; }
+
+check-mail: setup postfix ## every e-mail through a real Postfix, read by another parser; as root; installs Postfix (Debian) or fails
+	$(BIN)/python -m tools.check_mail
+
+# Its own service is not wanted: what is checked runs from a folder of its own.
+postfix:
+	@PATH="$$PATH:/usr/sbin" command -v postfix >/dev/null \
+	  || { command -v apt-get >/dev/null && apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postfix; } \
+	  || { echo "Postfix is needed, and could not be installed: on Debian, as root, apt-get install postfix"; exit 1; }
 
 lock: ## resolve the dependencies again, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --no-header -q -o requirements.lock pyproject.toml
