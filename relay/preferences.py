@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec.structs import replace
@@ -130,5 +130,12 @@ def may_go_ms(known: Mapping[str, Preferences], delivery: Delivery, hour: int, z
     return daily_ms(
         delivery.created_at_ms,
         hour if mine.daily_hour is None else mine.daily_hour,
-        ZoneInfo(mine.timezone) if mine.timezone else zone,
+        _zone_of(mine, zone),
     )
+
+
+def _zone_of(mine: Preferences, usual: ZoneInfo) -> ZoneInfo:
+    try:
+        return ZoneInfo(mine.timezone) if mine.timezone else usual
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return usual  # it was there when it was chosen: another machine, or another year's tables

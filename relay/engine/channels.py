@@ -7,26 +7,31 @@ template that fails) is a settled attempt with a reason; only our own database's
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from relay.bounced import Bounces
 from relay.bounces import Report, Severity, severity_of
+from relay.bundles import Ticket
 from relay.callback_key import CallbackKey
 from relay.closed import SuppressionSource
 from relay.errors import MessageError, SignatureError, VaultError
 from relay.formats import written
 from relay.mail.compose import Composer
+from relay.mail.daily import daily_body
+from relay.mail.mime import digest
 from relay.mail.return_path import ReturnPath
 from relay.mail.send import Mailer
 from relay.mail.verdict import enhanced_status
-from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome, WebhookFormat
+from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome, Recipient, WebhookFormat
 from relay.people import delivery_id
 from relay.plan import Registered
 from relay.preference_links import PreferenceLinks
+from relay.preferences import DAILY
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
 from relay.store.queues import Taken
@@ -191,23 +196,61 @@ class EmailChannel:
             message = await self._message(parcel)
         except (MessageError, VaultError) as error:
             return unsendable(parcel.number, now_ms, f"The message cannot be built: {error}")
+        return await self.post(message, parcel.taken.delivery, parcel.number, now_ms)
+
+    async def post(self, letter: Letter, delivery: Delivery, number: int, now_ms: int) -> Attempt | Again:
+        """One SMTP transaction with bytes that are kept; what it says of the address is drawn from it. `delivery`
+        is the one that holds the bytes."""
         path = await self._return_path()
         if path is not None:
             # Not of the bytes that are kept: the same message sent again later has a return path that is valid.
-            sender = path.of(parcel.taken.delivery.id, now_ms)
-            message = message if sender is None else replace(message, sender=sender)
-        attempt = await self._mailer.attempt(number=parcel.number, message=message, now_ms=now_ms)
+            sender = path.of(delivery.id, now_ms)
+            letter = letter if sender is None else replace(letter, sender=sender)
+        attempt = await self._mailer.attempt(number=number, message=letter, now_ms=now_ms)
         if isinstance(attempt, Attempt) and attempt.outcome is not Outcome.ACCEPTED:
-            delivery = parcel.taken.delivery
-            report = report_of(delivery, attempt, last=self._tries > 0 and parcel.number % self._tries == 0)
+            report = report_of(delivery, attempt, last=self._tries > 0 and number % self._tries == 0)
             # Before the attempt is recorded: a worker that dies in between sends again and is told the same.
             await self._bounces.take(report, now_ms, of=delivery)
         return attempt
 
+    async def daily_letter(self, deliveries: Sequence[Delivery], bodies: Sequence[bytes], now_ms: int) -> Letter:
+        """One mail that carries all of these, which are one person's; MessageError when it cannot be made."""
+        to = deliveries[0].recipient
+        name = digest("\n".join(sorted(one.id for one in deliveries)))
+        message = self._composer.compose(
+            body=daily_body(bodies, now_ms),
+            recipient=to,
+            delivery_id=f"{DAILY}-{name}",
+            event_id=DAILY,
+            transfer_key="",
+            date_ms=now_ms,
+            locale=to.locale or "",
+            preferences_url=await self._links.daily_url(to, DAILY, now_ms),
+        )
+        return Letter(message.sender, message.to, message.smtputf8, message.raw)
+
+    def ticket(self, taken: Taken) -> tuple[Ticket, bytes] | None:
+        """By which mail this delivery was to go, and the bytes where it holds them; None where no key of the ring
+        opens what was kept: then another mail is made."""
+        if taken.sealed is None:
+            return None
+        try:
+            return Ticket.from_bytes(self._vault.open(taken.sealed, context=_place(taken.delivery.id)))
+        except VaultError:
+            return None
+
+    def sealed(self, delivery: str, kept: bytes) -> str:
+        """What is kept with a delivery until it is settled, sealed."""
+        return self._vault.seal(kept, context=_place(delivery))
+
+    def zone_of(self, to: Recipient) -> ZoneInfo:
+        """The time zone in which readers of this one's language are told times."""
+        return self._composer.words(to.locale or "").zone
+
     async def _message(self, parcel: Parcel) -> Letter:
         delivery = parcel.taken.delivery
         to = delivery.recipient
-        context = f"delivery:{delivery.id}:message"
+        context = _place(delivery.id)
         # The link is erased when its transfer ends, out of a message that waits to be tried again too.
         outlived = to.with_link and parcel.sealed_link is None
         if parcel.taken.sealed is not None and not outlived:
@@ -241,6 +284,10 @@ class EmailChannel:
             if step.type is EventType.CREATED
             for planned in step.deliveries
         )
+
+
+def _place(delivery: str) -> str:
+    return f"delivery:{delivery}:message"
 
 
 def report_of(delivery: Delivery, attempt: Attempt, *, last: bool) -> Report:

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from relay.engine.channels import EmailChannel
+from relay.engine.daily import DailyDrain
 from relay.engine.drain import Drain, Tools
 from relay.errors import StoreError
+from relay.people import is_daily
 from relay.store.hints import SHARDS, Claim, Hint
 
 _MOST_DRAINS = 2_000
@@ -27,7 +30,7 @@ _AT_ONCE = 256
 class _Active:
     """A drain that runs here, and the newest claim on its recipient's hint."""
 
-    drain: Drain
+    drain: Drain | DailyDrain
     claim: Claim
 
 
@@ -35,8 +38,15 @@ class Dispatcher:
     """The drains of one channel in one process."""
 
     def __init__(
-        self, hint: Hint, tools: Tools, clock: Callable[[], int], log: FilteringBoundLogger
+        self,
+        hint: Hint,
+        tools: Tools,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+        daily: tuple[EmailChannel, int] | None = None,
     ) -> None:
+        """`daily` sends what people want once a day, at this hour unless they chose another."""
+        self._of_days = daily
         self._hint = hint
         self._tools = tools
         self._clock = clock
@@ -105,11 +115,16 @@ class Dispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _pass_over(self, recipient: str, token: str) -> Drain | DailyDrain:
+        if self._of_days is not None and is_daily(recipient):
+            return DailyDrain(self._tools, *self._of_days, recipient, token)
+        return Drain(self._tools, recipient, token)
+
     async def _run(self, claim: Claim) -> None:
         recipient = claim.member
         while True:
             self._count += 1
-            active = _Active(Drain(self._tools, recipient, f"{self._name}-{self._count}"), claim)
+            active = _Active(self._pass_over(recipient, f"{self._name}-{self._count}"), claim)
             active.drain.stopping = self._stopping
             self._active[recipient] = active
             try:

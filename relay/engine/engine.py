@@ -91,6 +91,7 @@ class Engine:
             *,
             breaker: BreakerRules | None = None,
             book: AddressBook | None = None,
+            daily: EmailChannel | None = None,
         ) -> Dispatcher:
             tools = Tools(
                 store=store,
@@ -107,7 +108,8 @@ class Engine:
                 book=book,
                 follow=None if book is None else partial(follow, store),
             )
-            return Dispatcher(hint, tools, services.clock, services.log)
+            of_days = None if daily is None else (daily, config.mail.daily_hour)
+            return Dispatcher(hint, tools, services.clock, services.log, of_days)
 
         self._dispatchers = {
             Channel.WEBHOOK: dispatcher(
@@ -128,21 +130,23 @@ class Engine:
                 services.clock,
                 stale_ms=_ms(2 * (mail.probe_max_seconds + mail.command_timeout_seconds)),
             )
+            mails = EmailChannel(
+                services.mailer,
+                services.composer,
+                services.vault,
+                store.transfers,
+                services.links,
+                Bounces(store, services.book, config, self.recorder),
+                len(config.retry.waits_seconds),
+                lambda: return_path(services),
+            )
             self._dispatchers[Channel.EMAIL] = dispatcher(
                 Hint.EMAIL,
-                EmailChannel(
-                    services.mailer,
-                    services.composer,
-                    services.vault,
-                    store.transfers,
-                    services.links,
-                    Bounces(store, services.book, config, self.recorder),
-                    len(config.retry.waits_seconds),
-                    lambda: return_path(services),
-                ),
+                mails,
                 worker.mail_in_flight,
                 worker.mailbox_window,
                 book=services.book,
+                daily=mails,
             )
 
     async def fan_out(self) -> None:

@@ -97,3 +97,21 @@ async def test_what_the_api_says_of_preferences(world: Inside) -> None:
     await world.api.ask("GET", AOI, expect=404)
     await world.api.register("contoso", admin_agents=AGENTS)
     assert (await world.api.ask("GET", AOI))["updated_at"] is None
+
+
+async def test_a_batch_is_one_mail_with_counts_and_a_test_is_none(world: Inside) -> None:
+    await world.api.register("op-b", admin_agents=[{"email": "b@op-b.example", "name": "B"}])
+    member = await world.api.register("op-a", world.hooks, admin_agents=[{"email": "a@op-a.example", "name": "A"}])
+    sims = [{"imsi": f"44010{number:010}", "name": f"SIM {number}", "status": "ready"} for number in range(120)]
+    await world.api.post(
+        step("sim-1", "created", 1, kind="sim", source="op-a", target="op-b", customer=None, items=sims)
+    )
+    items = [{"id": f"sub-{number}", "name": "E3", "status": "completed", "quantity": 1} for number in range(60)]
+    await world.api.post(step("tr-1", "completed", 1, source="op-a", target="op-b", items=items))
+    await world.sweep()
+    found = sorted((message.to, message.parsed.get_body(("plain",)).get_content()) for message in world.mail.messages)
+    assert [to for to, _ in found] == ["a@op-a.example", "b@op-b.example", "b@op-b.example"]
+    assert sum("Ready: 120" in text for _, text in found) == 1 and sum("Completed: 60" in text for _, text in found) == 2
+    await world.api.ask("POST", f"{member.at}/test")
+    await world.sweep()
+    assert len(world.mail.messages) == 3
