@@ -242,9 +242,13 @@ async def test_an_overwritten_registration_is_left_where_the_operator_wants_it(v
 
 async def test_an_upstream_that_is_away_forgets_tokens_or_throttles_loses_nothing(world: World) -> None:
     life = await Life.begin(world)
-    await world.fault("forget_tokens")
+    await world.later(2 * HOUR, relay=False)  # a token that the relay believes in has expired
+    assert (await life.source._send("GET", f"/v1/customers/{life.customer}/transfers", None)).code == "400"
     await life.submit()
     assert life.types() == ["created", "updated"]
+    await world.fault("forget_tokens")
+    other = await Life.begin(world)
+    assert other.types() == ["created"]
     assert await world.troubles() == {}
 
     await world.fault("throttle", count=20, seconds=60)
