@@ -7,9 +7,11 @@ it and the partners' endpoints and mailboxes are the sandbox, the source and the
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -163,6 +165,18 @@ async def test_each_side_sees_its_own_half(world: World) -> None:
     assert not new.get("error")
     assert new["id"] not in str(source)
     assert not any(id_ in str(target).upper() for id_ in ids)
+    # The system's own log, and the list, say the same.
+    chosen = json.dumps({"Field": "CustomerId", "Value": life.customer, "Operator": "equals"})
+    for person, operation in ((life.target, "create_transfer"), (life.source, "update_transfer")):
+        listed = (await person.ask("GET", f"/v1/auditrecords?filter={quote(chosen)}")).body["items"]
+        assert [one["operationType"] for one in listed] == [operation]
+        assert json.loads(listed[0]["resourceNewValue"])["Id"] == life.id
+        record = await person.ask("GET", f"/auditactivity/v1/auditrecords/{listed[0]['id']}")
+        assert record.body == listed[0]
+        every = await person.ask("GET", f"/v1/customers/{life.customer}/transfers")
+        assert [one["status"] for one in every.body["items"]] == ["PartiallyComplete"]
+    assert (await life.target.ask("GET", "/v1/auditrecords?startDate=2020-01-01")).code == "800002"
+    assert (await life.target.ask("GET", "/v1/auditrecords?filter=x")).code == "800002"
     # Who asked names the customer's contact; the source is not told.
     assert CONTACT in str(target)
     assert CONTACT not in str(source)
@@ -243,7 +257,7 @@ async def test_an_overwritten_registration_is_left_where_the_operator_wants_it(v
 async def test_an_upstream_that_is_away_forgets_tokens_or_throttles_loses_nothing(world: World) -> None:
     life = await Life.begin(world)
     await world.later(2 * HOUR, relay=False)  # a token that the relay believes in has expired
-    assert (await life.source._send("GET", f"/v1/customers/{life.customer}/transfers", None)).code == "400"
+    assert (await life.target._send("GET", f"/v1/customers/{life.customer}/transfers", None)).code == "400"
     await life.submit()
     assert life.types() == ["created", "updated"]
     await world.fault("forget_tokens")

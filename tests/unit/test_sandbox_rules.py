@@ -397,6 +397,7 @@ def test_whatever_is_sent_is_done_or_refused_and_the_world_can_be_kept(body: Any
         lambda: hooks.write(_WORLD, TARGET, body, NOW, replace=False),
         lambda: customers.confirm(_WORLD, agent(TARGET), customer, body, NOW),
         lambda: hooks.records(_WORLD, TARGET, str(body), str(body), NOW),
+        lambda: hooks.records(_WORLD, TARGET, "", "", NOW, msgspec.json.encode(body).decode()),
     ]
     for ask in asks:
         try:

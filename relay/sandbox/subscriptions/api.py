@@ -149,8 +149,10 @@ class PartnerCenterApi:
     # --- what is told -----------------------------------------------------------------------------------
 
     async def _audit_records(self, request: web.Request) -> web.Response:
-        since, until = request.query.get("startDate", ""), request.query.get("endDate", "")
-        return await self._ask(request, lambda world, who, now: hooks.records(world, who.tenant, since, until, now))
+        since, until, chosen = (request.query.get(name, "") for name in ("startDate", "endDate", "filter"))
+        return await self._ask(
+            request, lambda world, who, now: hooks.records(world, who.tenant, since, until, now, chosen)
+        )
 
     async def _audit_record(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]

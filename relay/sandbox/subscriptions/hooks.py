@@ -7,14 +7,16 @@ Validation events show that a callback arrives; two a minute are granted. Pure.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import date
 from typing import Any, Final
 
 import msgspec
 
 from relay.sandbox.subscriptions import telling
 from relay.sandbox.subscriptions.refusals import Code
-from relay.sandbox.subscriptions.views import long_time
-from relay.sandbox.subscriptions.world import Registration, Validation, World, new_id, put
+from relay.sandbox.subscriptions.views import collection, long_time
+from relay.sandbox.subscriptions.world import Audit, Registration, Validation, World, new_id, put
 from relay.sandbox.system import Answer, Call, Note, Refusal, Step, Verdict
 from relay.times import from_ms
 
@@ -115,18 +117,20 @@ def answered(world: World, id_: str, verdict: Verdict, now_ms: int) -> World:
     return msgspec.structs.replace(world, validations=put(world.validations, id_, after))
 
 
-def records(world: World, tenant: str, since: str, until: str, now_ms: int) -> Step[World]:
-    """`GET /v1/auditrecords`: this tenant's, of at most 30 days, none older than 90."""
+def records(world: World, tenant: str, since: str, until: str, now_ms: int, chosen: str = "") -> Step[World]:
+    """`GET /v1/auditrecords`: this tenant's, of at most 30 days, none older than 90. `chosen` is the filter:
+    JSON with Field (CompanyName, CustomerId or ResourceType), Value and Operator."""
     today = f"{from_ms(now_ms):%Y-%m-%d}"
     first = since or f"{from_ms(now_ms - 30 * 86_400_000):%Y-%m-%d}"
     last = until or today
     if _days(first, last) is None or not 0 <= (_days(first, last) or 0) <= 30 or (_days(first, today) or 0) > 90:
         raise Code.INVALID.refuse(why="startDate and endDate: yyyy-mm-dd, at most 30 days, within the last 90")
+    fits = _filter(chosen)
     found = [
         _audit(one) for one in world.audits
-        if one.partner == tenant and first <= f"{from_ms(one.at_ms):%Y-%m-%d}" <= last
+        if one.partner == tenant and first <= f"{from_ms(one.at_ms):%Y-%m-%d}" <= last and fits(one)
     ]  # fmt: skip
-    return Step(world, Answer(200, {"totalCount": len(found), "items": found, "attributes": {"objectType": "Collection"}}))
+    return Step(world, Answer(200, collection(found)))
 
 
 def record(world: World, tenant: str, id_: str) -> Step[World]:
@@ -135,7 +139,25 @@ def record(world: World, tenant: str, id_: str) -> Step[World]:
     return Step(world, Answer(200, None if found is None else _audit(found)))
 
 
-def _audit(one: Any) -> dict[str, Any]:
+def _filter(text: str) -> Callable[[Audit], bool]:
+    if not text:
+        return lambda one: True
+    try:
+        fields = json.loads(text)
+        field, value = fields["Field"], str(fields["Value"]).casefold()
+    except (ValueError, TypeError, LookupError):
+        raise Code.INVALID.refuse(why="filter: JSON with Field, Value and Operator") from None
+    by: dict[str, Callable[[Audit], bool]] = {
+        "CompanyName": lambda one: value in one.customer_name.casefold(),
+        "CustomerId": lambda one: value == one.customer,
+        "ResourceType": lambda one: value == "transfer",
+    }
+    if field not in by:
+        raise Code.INVALID.refuse(why=f"filter: Field is one of {', '.join(by)}")
+    return by[field]
+
+
+def _audit(one: Audit) -> dict[str, Any]:
     return {
         "id": one.id, "partnerId": one.partner, "customerId": one.customer, "customerName": one.customer_name,
         "userPrincipalName": one.by, "resourceType": "transfer", "resourceOldValue": None,
@@ -145,8 +167,6 @@ def _audit(one: Any) -> dict[str, Any]:
 
 
 def _days(first: str, last: str) -> int | None:
-    from datetime import date
-
     try:
         return (date.fromisoformat(last) - date.fromisoformat(first)).days
     except ValueError:
