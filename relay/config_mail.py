@@ -109,3 +109,5 @@ class BouncesSection(_Table):
     complaints_to_suppress: Annotated[int, Field(ge=0)]
     return_address: Annotated[str, AfterValidator(_mailbox_or_none)]
     return_seconds: _Seconds
+    postmark_password: Annotated[str, Field(repr=False, pattern=r"^(.{16,})?$")]
+    sendgrid_key: str

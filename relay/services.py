@@ -24,6 +24,7 @@ from relay.dialer import open_session, tls_context
 from relay.egress import Policy
 from relay.errors import ConfigError
 from relay.mail.compose import Composer
+from relay.mail.providers import sendgrid_key
 from relay.mail.return_path import ReturnPath
 from relay.mail.send import Mailer
 from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
@@ -130,6 +131,8 @@ async def open_services(
     config: Config, log: FilteringBoundLogger, *, clock_offset_ms: int = 0
 ) -> AsyncIterator[Services]:
     """Open everything; closed in the opposite order."""
+    if config.bounces.sendgrid_key:
+        sendgrid_key(config.bounces.sendgrid_key)  # told at the start, not at the first event
     async with AsyncExitStack() as stack:
         client = connect(config)
         stack.push_async_callback(client.close)

@@ -5,7 +5,11 @@ A part of the API's one table of routes (`relay.api.routes`).
 
 from __future__ import annotations
 
-from relay.api import bounces, deliveries, suppressions
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from relay.api import bounces, deliveries, provider_bounces, suppressions
 from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, one_of
 from relay.api.shapes import DeliveryShape, SuppressionShape
 from relay.closed import SuppressionReason
@@ -47,3 +51,16 @@ MAIL: tuple[Route, ...] = (
                 "operator put there, only the operator."),
 )  # fmt: skip
 """What needs a bearer token."""
+
+_SET_UP = "Not there unless it is set up in `[bounces]`."
+PROVIDERS: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
+    (Route("POST", "/v1/bounces/postmark", "heardPostmark", "Mail", Access.PUBLIC,
+           "Postmark's webhook: bounces and complaints", None,
+           (Answer(200, "It is taken.", provider_bounces.HeardShape),), refuses=(401, 404, 408, 413, 422, 429, 503),
+           about=f"Proven by the password in its URL (Basic). {_SET_UP}"), provider_bounces.postmark),
+    (Route("POST", "/v1/bounces/sendgrid", "heardSendGrid", "Mail", Access.PUBLIC,
+           "SendGrid's event webhook: bounces and complaints", None,
+           (Answer(200, "It is taken.", provider_bounces.HeardShape),), refuses=(401, 404, 408, 413, 422, 429, 503),
+           about=f"Proven by its signature (ECDSA). {_SET_UP}"), provider_bounces.sendgrid),
+)  # fmt: skip
+"""What mail providers call."""

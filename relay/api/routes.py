@@ -42,7 +42,7 @@ from relay.api import (
 )
 from relay.api.browsers import add_host_check
 from relay.api.limiting import add_limits
-from relay.api.mail_routes import MAIL
+from relay.api.mail_routes import MAIL, PROVIDERS
 from relay.api.ownership import CHECKS, limit_of
 from relay.api.problems import problems
 from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, guarded, one_of
@@ -334,7 +334,7 @@ OPEN: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 )  # fmt: skip
 """What anybody may ask."""
 
-ALL: tuple[Route, ...] = (EVENTS, *HEARD, *ROUTES, *(route for route, _ in OPEN))
+ALL: tuple[Route, ...] = (EVENTS, *HEARD, *ROUTES, *(route for route, _ in OPEN), *(route for route, _ in PROVIDERS))
 """Everything the document speaks of. The portal's pages are for people and not in it."""
 
 
@@ -358,6 +358,8 @@ def add_routes(app: web.Application) -> None:
         app.router.add_route(route.method, path, guarded(route))
     for route, page in OPEN:
         app.router.add_get(_VARIABLE.sub(r"{\1:[^/]+}", route.path), page)  # answers HEAD too, which load balancers ask
+    for route, page in PROVIDERS:
+        app.router.add_post(route.path, page)
     app.router.add_get("/", docs.home)
     portal.add_pages(app)
     preferences_page.add_page(app)

@@ -35,7 +35,7 @@ def test_only_the_key_tells_whose_it_is() -> None:
 
 def test_the_first_suppression_holds_until_it_is_lifted() -> None:
     first = Suppression(reason=SuppressionReason.HARD_BOUNCE, source=SuppressionSource.SMTP, at_ms=1)
-    second = Suppression(reason=SuppressionReason.COMPLAINT, source=SuppressionSource.SES, at_ms=2)
+    second = Suppression(reason=SuppressionReason.COMPLAINT, source=SuppressionSource.POSTMARK, at_ms=2)
     reader = suppressed(suppressed(Reader(), first), second)
     assert reader.suppressed == first
     assert lifted(Reader()) == Reader()

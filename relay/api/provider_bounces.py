@@ -1,0 +1,76 @@
+"""What does a mail provider's webhook tell of bounces and complaints?
+
+Each is off, and then not there, until its password or key is in the configuration. What it says is believed because it
+proves itself; the same event again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from relay.api.problems import Fault, Problem, invalid, not_found
+from relay.api.route import answer
+from relay.api.shapes import Shape
+from relay.auth import NotAuthenticated
+from relay.bounced import bounces_of
+from relay.bounces import Report
+from relay.mail import providers
+from relay.services import SERVICES, Services
+
+
+class HeardShape(Shape):
+    """How many addresses are suppressed because of it."""
+
+    suppressed: int
+
+
+async def postmark(request: web.Request) -> web.StreamResponse:
+    """Postmark's webhook."""
+    services = request.app[SERVICES]
+    password = services.config.bounces.postmark_password
+    if not password:
+        raise not_found("webhook")
+    if not providers.proves_postmark(request.headers.get("Authorization", ""), password):
+        raise NotAuthenticated("give the password of bounces.postmark_password (Basic)")
+    return await _take(services, providers.postmark(_json(await _raw(request, services))))
+
+
+async def sendgrid(request: web.Request) -> web.StreamResponse:
+    """SendGrid's event webhook."""
+    services = request.app[SERVICES]
+    text = services.config.bounces.sendgrid_key
+    if not text:
+        raise not_found("webhook")
+    raw = await _raw(request, services)
+    signature, timestamp = (
+        request.headers.get(name, "") for name in (providers.SENDGRID_SIGNATURE, providers.SENDGRID_TIMESTAMP)
+    )
+    if not providers.proves_sendgrid(providers.sendgrid_key(text), signature, timestamp, raw, services.clock()):
+        raise NotAuthenticated("this is not signed with the key of bounces.sendgrid_key, or very long ago")
+    return await _take(services, providers.sendgrid(_json(raw)))
+
+
+async def _take(services: Services, reports: Iterable[Report]) -> web.Response:
+    bounces, _ = bounces_of(services)
+    done = [await bounces.take(report, services.clock()) for report in reports]
+    return answer(HeardShape(suppressed=sum(done)))
+
+
+async def _raw(request: web.Request, services: Services) -> bytes:
+    try:
+        async with asyncio.timeout(services.config.server.body_timeout_seconds):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(408, "The body did not arrive in time.") from None
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise invalid([Fault("", f"this is not JSON: {error.msg}")]) from None
