@@ -70,6 +70,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         messages=newest,
         chosen=None if chosen is None else _opened(chosen),
         look=_look(request),
+        sandbox=request.app[SERVICES].config.sandbox.page,
         when=lambda ms: format_ms(ms)[:19].replace("T", " "),
     )
     response.headers["Content-Security-Policy"] += "; frame-src 'self'"

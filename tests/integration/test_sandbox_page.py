@@ -61,6 +61,7 @@ async def test_the_page_shows_lives_clock_faults_and_transfers_without_a_script(
     assert not re.search(r"<script|\son\w+=|\sstyle=|javascript:|<style", text)
     for word in ('value="subscription-completed"', 'value="sim-assisted"', "Pause", "30 days later", "soracom leave_out"):
         assert word in text
+    assert 'href="/mailbox"' not in text, "it is off here"
     assert "http-equiv" not in text, "nothing is played: the page stays as it is"
 
 
