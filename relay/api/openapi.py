@@ -17,7 +17,8 @@ from relay.api import cloud_event as cloud
 from relay.api import message, shapes
 from relay.api.problems import CONTENT_TYPE
 from relay.api.route import Access, Answer, Route
-from relay.model import PING, Event, EventType
+from relay.formats import MEDIA
+from relay.model import PING, Event, EventType, WebhookFormat
 
 _REF = "#/components/schemas/{model}"
 _ORIGIN = "webhook-request-origin"
@@ -33,6 +34,10 @@ _PARTS = {
     "partner": "The partner's id, in any case.",
     "transfer": "The transfer's id, in any case.",
 }
+_FORMATS = (
+    "As an endpoint is told whose `format` is `standard` or `cloudevents`. One of the format `partner_center` is posted "
+    "Partner Center's own callbacks, signed by its scheme as well; `callbacks` of the endpoint says what to trust."
+)
 _LATER = frozenset({429, 503})
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _REFUSALS = {
@@ -203,11 +208,13 @@ def _webhook(
     body = _json_body(_inlined(schema), required=True)
     if example is not None:
         body["content"]["application/json"]["example"] = example
+    body["content"][MEDIA[WebhookFormat.CLOUDEVENTS]] = {"schema": _enveloped(_inlined(schema))}
     return {
         "post": {
             "operationId": type_,
             "tags": ["Webhooks"],
             "summary": about,
+            "description": _FORMATS,
             "parameters": [
                 {"name": name, "in": "header", "required": name != _ORIGIN, "schema": text, "description": said}
                 for name, said in headers.items()
@@ -221,6 +228,23 @@ def _webhook(
             },
         }
     }
+
+
+def _enveloped(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same as a CloudEvent, for endpoints of that format."""
+    text, named = {"type": "string"}, schema["properties"]
+    properties = {
+        "specversion": {"const": "1.0"},
+        "id": text,
+        "source": text,
+        "type": named["type"],
+        "time": named["timestamp"],
+        "subject": text,
+        "datacontenttype": {"const": "application/json"},
+        "data": named["data"],
+    }
+    required = [name for name in properties if name != "subject"]
+    return {"type": "object", "required": required, "properties": properties}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import jsonschema
 import orjson
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import view
+from relay.api.openapi import document
+from relay.api.routes import ALL
 from relay.formats import MEDIA, has_word_for, ping, written
 from relay.model import Audience, Channel, Event, EventType, Recipient, WebhookFormat
 from relay.sources import callback
@@ -128,3 +131,10 @@ def test_a_ping_is_one_of_the_format() -> None:
     assert (event.get_id(), event.get_type(), event.get_data()) == ("ping-1", "relay.ping", {"endpoint": "ep_1"})
     said = callback.read(ping(WebhookFormat.PARTNER_CENTER, API, "ping-1", body))
     assert said is not None and said.is_test and not said.is_transfer and said.occurred_at is not None
+
+
+@pytest.mark.parametrize("type_", [EventType.CREATED, EventType.COMPLETED, EventType.CANCELED])
+def test_the_document_describes_the_cloud_event_that_is_sent(type_: EventType) -> None:
+    described = document(ALL)["webhooks"][type_.value]["post"]["requestBody"]["content"]["application/cloudevents+json"]["schema"]
+    raw = written(to(WebhookFormat.CLOUDEVENTS), "evt-1", planned(whole("subscription", type_.value)))
+    jsonschema.Draft202012Validator(described).validate(orjson.loads(raw))
