@@ -86,7 +86,6 @@ class Target:
             "replay": self.ask("POST", f"{at}/endpoints/{endpoint}/replay", {"since": "2026-01-01T00:00:00Z"})["id"],
             "transfer": name,
             "delivery": delivery,
-            "segment": SEGMENT,
         }
         replay = f"{at}/endpoints/{endpoint}/replays/{known['replay']}"
         while not self.ask("GET", replay)["done"]:

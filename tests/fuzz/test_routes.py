@@ -17,7 +17,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from relay.api.routes import ALL
-from tests.fuzz.conftest import EXAMPLES, Furniture, Target
+from tests.fuzz.conftest import EXAMPLES, SEGMENT, Furniture, Target
 
 CHECKS = [content_type_conformance, response_schema_conformance]
 UPSTREAM = {502, 504}
@@ -33,7 +33,7 @@ def asked(draw: Any, operation: Any, target: Target, there: Furniture) -> Case:
     case: Case = draw(operation.as_strategy(generation_mode=mode))
     for name in list(case.path_parameters or ()):
         if draw(st.integers(0, 5)):
-            case.path_parameters[name] = there.known.get(name, "absent")
+            case.path_parameters[name] = there.known.get(name, SEGMENT if name == "segment" else "absent")
     for name in [name for name in case.headers or () if name.lower() in FRAMING]:
         del case.headers[name]  # that is no request any more, and nobody's to answer: see test_events
     _stay_here(case.body, target)
