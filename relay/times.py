@@ -8,7 +8,7 @@ milliseconds where work is scheduled. Nothing here reads a clock.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 _RFC3339 = re.compile(
@@ -62,3 +62,11 @@ def to_ms(moment: datetime) -> int:
 def format_ms(ms: int) -> str:
     """RFC 3339 UTC text with milliseconds, as the API writes the relay's own times."""
     return from_ms(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """The same moment by a zone's clock; by its own where that clock would be in a year before 1 or after 9999."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment

@@ -13,7 +13,7 @@ from typing import Any
 from relay.mail.facts import Fact, Facts, Row, Table, deadline_of, tone_of
 from relay.mail.words import Words, clean
 from relay.preferences import DAILY
-from relay.times import format_ms, to_datetime
+from relay.times import format_ms, in_zone, to_datetime
 
 MOST = 40
 """As many lines has one mail: more would be longer than mail readers show."""
@@ -33,7 +33,7 @@ def daily_facts(
     views: list[dict[str, Any]] = view["data"]["views"]
     lines = [_line(one, words, *subject(one)) for one in views]
     counts = Counter((line.status, line.tone) for line in lines)
-    day = words.day(to_datetime(view["timestamp"]).astimezone(words.zone).date())
+    day = words.day(in_zone(to_datetime(view["timestamp"]), words.zone).date())
     return Facts(
         heading=Fact(words.label("summary_of"), day),
         facts=tuple(Fact(status, words.number(count)) for (status, _), count in counts.items()),

@@ -13,7 +13,7 @@ from typing import Any
 
 from relay.deadlines import ANSWER_WITHIN_MS
 from relay.mail.words import ERROR_LENGTH, Words, clean
-from relay.times import to_datetime
+from relay.times import in_zone, to_datetime
 
 ACCEPT_WITHIN = timedelta(milliseconds=ANSWER_WITHIN_MS)
 """How long a pending subscription transfer may be accepted, unless it says so itself."""
@@ -119,7 +119,7 @@ def _values(view: dict[str, Any], items: list[dict[str, Any]], words: Words) -> 
         "customer": clean((transfer.get("customer") or {}).get("name") or ""),
         "root_user": _root_user(transfer),
         "deadline": words.moment(deadline_of(transfer)),
-        "deadline_day": words.day(deadline_of(transfer).astimezone(words.zone)),
+        "deadline_day": words.day(in_zone(deadline_of(transfer), words.zone)),
         "products": words.listed(_products(transfer, words)),
         "replaces": bool(transfer.get("replaces")),
         "done": done,

@@ -75,9 +75,10 @@ def digest(text: str) -> str:
 def thread_index(thread: str, begun: datetime) -> str:
     """What Outlook keeps a thread together by where its first mail is not at hand.
 
-    Six bytes of the time when it began, as FILETIME, and a GUID (MS-OXOMSG, 2.2.1.3). `begun` is aware.
+    Six bytes of the time when it began, as FILETIME, and a GUID (MS-OXOMSG, 2.2.1.3). `begun` is aware; before
+    1601 there is no FILETIME, and 1601 is as good.
     """
-    ticks = (begun - _FILETIME_EPOCH) // timedelta(microseconds=1) * 10
+    ticks = max(0, (begun - _FILETIME_EPOCH) // timedelta(microseconds=1) * 10)
     head = ticks.to_bytes(8, "big")[:6]
     return b64encode(head + sha256(thread.encode()).digest()[:16]).decode("ascii")
 

@@ -21,6 +21,7 @@ from babel.numbers import get_group_symbol
 
 from relay.errors import ConfigError
 from relay.mail.catalogue import SOURCE, Language, load_languages
+from relay.times import in_zone
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _TURNING = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -83,7 +84,7 @@ class Words:
 
     def moment(self, moment: datetime) -> str:
         """A moment as the reader writes it, with its zone."""
-        local = moment.astimezone(self.zone)
+        local = in_zone(moment, self.zone)
         return self.say(
             "moment", hour=local.hour, minute=local.minute, zone=self._zone(local), **_day(self, local)
         )

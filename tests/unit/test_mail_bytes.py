@@ -180,6 +180,14 @@ def test_outlook_s_thread_index_is_one_a_thread() -> None:
         assert len(data) == 22 and abs(began - datetime(2026, 11, 20, 1, 2, 3, tzinfo=UTC)) < timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "1600-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("locale", ["en", "ja"])
+def test_a_transfer_of_any_year_can_be_told(created_at: str, locale: str) -> None:
+    times = {"created_at": created_at, "expires_at": created_at}
+    message = parsed(compose(changed("subscription-created-source", **times), locale))
+    assert len(b64decode(message["Thread-Index"])) == 22
+
+
 def test_a_long_delivery_id_is_never_an_encoded_word() -> None:
     for token in ("d" * 200, "evt-1:fabrikam|x@y", "д" * 20):
         message = compose(SAMPLES["subscription-created-source"], "en", delivery_id=token)
