@@ -10,6 +10,10 @@ lines together with their heads, for somebody who has seen none of those heads.
 Numbers are 8 bytes, the highest first; the record is the bytes that are stored; before the first line there
 are 32 zero bytes. A head signs `relay activity head 1`, and on a line each: partner, number, first and last
 position, count, the hash before and after, and the time in Unix milliseconds.
+
+What retention takes it takes from the beginning, whole batches. The last head it took is kept, and with it what says
+that the relay took them: `relay activity taken 1`, and on a line each partner, number, last position, the hash after
+and the time, signed with the same key. Nobody else can make lines leave at the beginning without it being seen.
 """
 
 from __future__ import annotations
@@ -46,6 +50,14 @@ class Line:
     id: str
     record: bytes
 
+    @property
+    def at_ms(self) -> int:
+        """When it was written, as it says itself; 0 where it says nothing that can be read."""
+        try:
+            return _WRITTEN.decode(self.record).at_ms
+        except msgspec.DecodeError:
+            return 0
+
 
 class Head(Record, frozen=True, kw_only=True):
     """The end of one batch. `before` and `after` are hexadecimal, `signature` is base64 (Ed25519)."""
@@ -60,16 +72,26 @@ class Head(Record, frozen=True, kw_only=True):
     signature: str = ""
 
 
+class Taken(Record, frozen=True, kw_only=True):
+    """Retention has taken all lines up to this head and the head, at `at_ms`. `signature` is base64 (Ed25519)."""
+
+    head: Head
+    at_ms: int
+    signature: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What came of checking a log: how many lines are chained and how many are too new to be, how many of
-    the chained were so long after they were written, the last head, and every fault in a sentence."""
+    the chained were so long after they were written, the last head, what retention has taken, and every fault in a
+    sentence."""
 
     chained: int
     unchained: int
     late: int
     last: Head | None
     faults: list[str]
+    taken: Taken | None = None
 
 
 def link(before: bytes, line: Line) -> bytes:
@@ -103,9 +125,20 @@ def signed(partner: str, head: Head) -> bytes:
     return "\n".join(("relay activity head 1", partner, *map(str, parts))).encode()
 
 
+def take(partner: str, head: Head, at_ms: int, key: Ed25519Key) -> Taken:
+    """What is kept of the lines up to this head when retention takes them."""
+    return Taken(head=head, at_ms=at_ms, signature=_text(key.sign(taken(partner, head, at_ms))))
+
+
+def taken(partner: str, head: Head, at_ms: int) -> bytes:
+    """The bytes that the signature of what was taken is over."""
+    parts = (head.number, head.last, head.after, at_ms)
+    return "\n".join(("relay activity taken 1", partner, *map(str, parts))).encode()
+
+
 class Checker:
-    """Checks a log as it comes: each head before the lines that are under it, then the lines that are under
-    none. The key is `whpk_…`."""
+    """Checks a log as it comes: what retention has taken, if anything, then each head before the lines that are
+    under it, then the lines that are under none. The key is `whpk_…`."""
 
     def __init__(self, partner: str, public_key: str) -> None:
         self._partner = partner
@@ -117,6 +150,17 @@ class Checker:
         self._chained = 0
         self._unchained = 0
         self._late = 0
+        self._taken: Taken | None = None
+
+    def begin(self, taken_: Taken) -> None:
+        """Where the log begins, because retention has taken what was before."""
+        head, partner = taken_.head, self._partner
+        if not is_signed(self._public_key, _signature(head.signature), signed(partner, head)):
+            self._faults.append(f"head {head.number}, up to which lines were taken, is not signed by the relay")
+        if not is_signed(self._public_key, _signature(taken_.signature), taken(partner, head, taken_.at_ms)):
+            self._faults.append(f"that retention took the lines up to position {head.last} is not signed by the relay")
+        self._taken = taken_
+        self._head = head
 
     def head(self, head: Head) -> None:
         """The next head. Its lines follow."""
@@ -130,7 +174,8 @@ class Checker:
             self._hash = link(self._hash, line)
             self._count += 1
             self._chained += 1
-            self._late += self._head.at_ms - _written_ms(line, self._head) > LATE_MS
+            # What is no line of ours says so by its hash.
+            self._late += self._head.at_ms - (line.at_ms or self._head.at_ms) > LATE_MS
         else:
             self._unchained += 1
 
@@ -138,7 +183,7 @@ class Checker:
         """What came of it."""
         if self._head is not None:
             self._close()
-        return Checked(self._chained, self._unchained, self._late, self._head, self._faults)
+        return Checked(self._chained, self._unchained, self._late, self._head, self._faults, self._taken)
 
     def _close(self) -> None:
         head = self._head
@@ -146,6 +191,11 @@ class Checker:
             if self._unchained:
                 self._faults.append(f"{self._unchained} lines stand before the first head")
                 self._unchained = 0
+            return
+        if self._taken is not None and head is self._taken.head:
+            if self._count:
+                self._faults.append(f"{self._count} lines stand where retention took all")
+                self._chained -= self._count
             return
         where = f"between positions {head.first} and {head.last}"
         if self._count != head.count:
@@ -165,13 +215,6 @@ def _of_head(partner: str, head: Head, last: Head | None, public_key: str) -> li
     if last is not None and head.first <= last.last:
         faults.append(f"head {head.number} begins before the one before it ended")
     return faults
-
-
-def _written_ms(line: Line, head: Head) -> int:
-    try:
-        return _WRITTEN.decode(line.record).at_ms
-    except msgspec.DecodeError:
-        return head.at_ms  # what it is no line of ours says so by its hash
 
 
 def _number(value: int) -> bytes:

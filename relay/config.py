@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from relay.config_mail import BouncesSection, Mail
+from relay.config_retention import RetentionSection
 from relay.config_sources import Formats, Sandbox, Sources, read_secrets
 from relay.data import defaults_path
 from relay.errors import ConfigError
@@ -234,6 +235,7 @@ class Config(_Section):
     audit: AuditSection
     deadlines: DeadlinesSection
     accounts: AccountsSection
+    retention: RetentionSection
     log: Log
     sources: Sources
     sandbox: Sandbox

@@ -88,6 +88,11 @@ def span(text: str) -> str:
     return text
 
 
+def span_or_none(text: str) -> str:
+    """A span of time, or nothing."""
+    return span(text) if text else text
+
+
 def span_ms(text: str) -> int:
     """A span such as `7d`, `36h`, `90m` or `30s`, in milliseconds."""
     return int(text[:-1]) * _UNIT_MS[text[-1]]

@@ -8,6 +8,8 @@ outcomes, numbers. Metrics go to the store's counters, so that any process can a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from structlog.typing import FilteringBoundLogger
 
 from relay.accounts import Missing
@@ -77,6 +79,12 @@ class Recorder:
             self._log.warning(
                 "delivery." + status, delivery=delivery.id, transfer=delivery.transfer, reason=reason
             )
+
+    def left(self, counts: Mapping[str, int], behind_s: float) -> None:
+        """Retention took these, by kind, and is so far behind what it is to take."""
+        for kind, count in counts.items():
+            self._counters.add(f"relay_retention_total|kind={kind}", count)
+        self._log.info("retention.left", behind_s=round(behind_s), **counts)
 
     def switched(self, endpoint: str, breaker: str) -> None:
         """An endpoint's breaker opened, or went on to ramp up, or closed."""

@@ -27,7 +27,8 @@ _CHUNK = 1_000
 
 
 async def resend(services: Services, delivery_id: str, now_ms: int) -> str:
-    """Open one delivery again: 'reopened', 'pending' (it is due now anyway) or 'absent'."""
+    """Open one delivery again: 'reopened', 'pending' (it is due now anyway), 'gone' (what it carried is
+    no longer kept) or 'absent'."""
     ((word, due),) = await services.store.queues.reopen([delivery_id], now_ms)
     _owe(services, delivery_id, int(word == "reopened"))
     await _wake(services, recipient_of(delivery_id), due)

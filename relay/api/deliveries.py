@@ -16,6 +16,7 @@ from relay.api.endpoints import existing as existing_endpoint
 from relay.api.endpoints import maybe_time
 from relay.api.paging import Query, listed
 from relay.api.problems import Fault, Problem, invalid, not_found
+from relay.api.problems import Problem, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
 from relay.auth import Caller
@@ -63,7 +64,10 @@ async def resend(call: Call) -> web.Response:
     """Open the delivery again, with all its tries: 202. Same id, same body, a new signature."""
     await read_body(call.request, NoBody)
     record = await existing(call)
-    if await recovery.resend(call.services, record.delivery.id, call.now_ms) == "absent":
+    word = await recovery.resend(call.services, record.delivery.id, call.now_ms)
+    if word == "gone":
+        raise Problem(410, "What this delivery carried is no longer kept, so it cannot be sent again.")
+    if word == "absent":
         raise not_found("delivery")
     return answer(shown(await existing(call)), 202)
 
@@ -132,6 +136,7 @@ def shown(record: DeliveryRecord) -> DeliveryShape:
         next_attempt_at=maybe_time(record.next_attempt_at_ms),
         settled_at=maybe_time(record.settled_at_ms),
         reason=None if record.reason is None else str(record.reason),
+        kept=record.kept,
     )
 
 

@@ -118,6 +118,7 @@ def shown(replay: Replay) -> ReplayShape:
         count=replay.count,
         processed=replay.processed,
         reopened=replay.reopened,
+        gone=replay.gone,
         done=replay.done,
         created_at=format_ms(replay.created_at_ms),
     )

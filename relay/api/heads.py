@@ -35,18 +35,17 @@ class HeadShape(Shape):
 
 
 async def list_(call: Call) -> web.Response:
-    """The heads, the first first, each with the key that verifies its signature."""
+    """The heads that are kept, the first first, each with the key that verifies its signature."""
     query = Query(call.request)
     asked = query.page(LISTING)
     query.check()
     partner = await existing_partner(call)
     chains = call.services.store.chains
-    start = int(asked.after or 0)
-    found = await chains.heads(partner.key, start, asked.limit + 1)
+    found = await chains.heads(partner.key, int(asked.after or 0), asked.limit + 1)
     public = (await chain_key(chains, call.services.vault)).public_text if found else ""
     more = len(found) > asked.limit
     data = [_shown(head, public) for head in found[: asked.limit]]
-    return answer({"data": data, "next": cursor(LISTING, str(start + asked.limit)) if more else None})
+    return answer({"data": data, "next": cursor(LISTING, str(data[-1].number)) if more else None})
 
 
 def _shown(head: Head, public: str) -> HeadShape:

@@ -201,7 +201,8 @@ ROUTES: tuple[Route, ...] = (
           (Answer(200, "The delivery.", shapes.DeliveryDetailShape),)),
     Route("POST", "/v1/deliveries/{delivery}/resend", "resendDelivery", "Deliveries", _M,
           "Send a delivery again, with all its tries", deliveries.resend,
-          (Answer(202, "The delivery.", shapes.DeliveryShape),), body=endpoint_actions.NoBody),
+          (Answer(202, "The delivery.", shapes.DeliveryShape),
+           Answer(410, "What it carried is no longer kept.", shapes.ProblemShape, media="application/problem+json")), body=endpoint_actions.NoBody),
 
     Route("GET", "/v1/transfers", "listTransfers", "Transfers", _M,
           "List transfers", transfers.list_,
@@ -220,7 +221,10 @@ ROUTES: tuple[Route, ...] = (
 
     Route("GET", _PARTNER + "/events", "pollEvents", "Events", _P,
           "Poll the bodies that the webhooks carry, oldest first", feed.list_,
-          (Answer(200, "What came after the cursor.", transfer_shapes.FeedItemShape, many=True),), query=PAGE),
+          (Answer(200, "What came after the cursor.", transfer_shapes.FeedItemShape, many=True),
+           Answer(410, "Entries behind the cursor are no longer kept; start again without it.", shapes.ProblemShape,
+                  media="application/problem+json")),
+          query=PAGE),
     Route("GET", _PARTNER + "/activity", "listActivity", "Events", _P,
           "List a partner's activity log", activity.list_,
           (Answer(200, "A page; with `Accept: text/csv` a table.", transfer_shapes.ActivityShape, many=True,

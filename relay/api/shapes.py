@@ -265,6 +265,7 @@ class DeliveryShape(Shape):
     next_attempt_at: Time | None
     settled_at: Time | None
     reason: str | None
+    kept: bool = Field(description="Whether what it carried is kept; if not, it cannot be sent again.")
 
 
 class SuppressionShape(Shape):
@@ -304,7 +305,7 @@ class DeliveryDetailShape(DeliveryShape):
 
 class ReplayShape(Shape):
     """A replay of an endpoint's deliveries: `count` were found, `processed` gone through so far, and of those
-    `reopened` were settled; the others are pending anyway."""
+    `reopened` were settled; of `gone` what they carried is no longer kept; the others are pending anyway."""
 
     id: str
     endpoint: str
@@ -314,6 +315,7 @@ class ReplayShape(Shape):
     count: int
     processed: int
     reopened: int
+    gone: int
     done: bool
     created_at: Time
 

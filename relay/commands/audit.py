@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 import msgspec
 
-from relay.chain import Checked, Checker, Head, Line
+from relay.chain import Checked, Checker, Head, Line, Taken
 from relay.chain_key import chain_key
 from relay.commands.database import database_options, settings
 from relay.config import Config
@@ -24,11 +24,13 @@ _PAGE = 500
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
-    """One line of an export: the first says what it is, each other is a head or a line of the log."""
+    """One line of an export: the first says what it is, each other what retention has taken, a head or a line of
+    the log."""
 
     format: str = ""
     partner: str = ""
     public_key: str = ""
+    taken: Taken | None = None
     head: Head | None = None
     position: int = 0
     id: str = ""
@@ -86,7 +88,9 @@ def export(partner: str, config: Path | None, data: Path | None) -> None:
         key = await chain_key(store.chains, vault)
         _write(Entry(format=FORMAT, partner=name, public_key=key.public_text))
         async for one in store.chains.walk(name):
-            if isinstance(one, Head):
+            if isinstance(one, Taken):
+                _write(Entry(taken=one))
+            elif isinstance(one, Head):
                 _write(Entry(head=one))
             else:
                 _write(Entry(position=one.position, id=one.id, record=one.record.decode()))
@@ -107,7 +111,7 @@ def _of_file(file: TextIO, public_key: str | None, *, strict: bool) -> int:
             checker = Checker(partner, key)
             click.echo(f"signed by {key}" + ("" if public_key else ", as the file says: compare it with what you know"))
         else:
-            _feed(checker, entry.head or Line(entry.position, entry.id, entry.record.encode()))
+            _feed(checker, entry.taken or entry.head or Line(entry.position, entry.id, entry.record.encode()))
     if checker is None:
         raise click.ClickException("the file is empty")
     return _say(partner, checker.end(), strict=strict)
@@ -122,8 +126,10 @@ def _entries(file: TextIO) -> Iterator[tuple[int, Entry]]:
             raise click.ClickException(f"line {number}: this is not a line of an export") from None
 
 
-def _feed(checker: Checker, one: Head | Line) -> None:
-    if isinstance(one, Head):
+def _feed(checker: Checker, one: Taken | Head | Line) -> None:
+    if isinstance(one, Taken):
+        checker.begin(one)
+    elif isinstance(one, Head):
         checker.head(one)
     else:
         checker.line(one)
@@ -137,8 +143,9 @@ def _say(partner: str, found: Checked, *, strict: bool) -> int:
     if found.faults or (strict and found.late):
         return 1
     head = "" if found.last is None else f", head {found.last.number} is {found.last.after}"
+    before = f", lines that retention has taken: up to position {found.taken.head.last}" if found.taken else ""
     newer = f", lines too new to be: {found.unchained}" if found.unchained else ""
-    click.echo(f"{partner}: as it was written; lines chained: {found.chained}{newer}{head}")
+    click.echo(f"{partner}: as it was written; lines chained: {found.chained}{before}{newer}{head}")
     return 0
 
 

@@ -25,6 +25,7 @@ from relay.engine.fanout import FanOut
 from relay.engine.postmaster import Postmaster
 from relay.engine.registered import Registrations
 from relay.engine.replayer import Replayer
+from relay.engine.retainer import Retainer
 from relay.engine.watch import Patience, Watch
 from relay.model import Channel
 from relay.record import Recorder
@@ -60,6 +61,7 @@ class Engine:
         self._accountant = Accountant(store, config, self.recorder, services.clock)
         every = config.audit.chain_every_seconds
         self._chainer = Chainer(store, services.vault, every, services.clock, services.log) if every else None
+        self._retainer = Retainer(store, config, services.vault, self.recorder, services.clock, services.log)
         watch = Watch(
             store,
             Patience(
@@ -178,12 +180,14 @@ class Engine:
         await self._accountant.step()
         if self._chainer is not None:
             await self._chainer.step()
+        await self._retainer.step()
 
     async def idle(self) -> None:
         """Wait until everything that is under way here has ended."""
         if self._round.task is not None:
             await asyncio.wait([self._round.task])
         await self._replayer.idle()
+        await self._retainer.idle()
         for dispatcher in self._dispatchers.values():
             await dispatcher.idle()
 
@@ -191,6 +195,7 @@ class Engine:
         """Take nothing more, finish what is in flight, release the leases."""
         await asyncio.gather(
             self._replayer.stop(within_s),
+            self._retainer.stop(within_s),
             *(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()),
         )
         if self._round.task is not None:

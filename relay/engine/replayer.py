@@ -93,6 +93,7 @@ class Replayer:
             replay,
             processed=replay.processed + len(span.wanted),
             reopened=replay.reopened + reopened,
+            gone=replay.gone + sum(word in ("gone", "absent") for word, _ in answers),
             after=span.after,
             done=span.after is None,
         )

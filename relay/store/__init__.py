@@ -24,6 +24,7 @@ from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.replays import Replays
 from relay.store.sealed import SealedKey
+from relay.store.retention import Retention
 from relay.store.shifts import Shifts
 from relay.store.sources import Sources
 from relay.store.transfers import Transfers
@@ -55,6 +56,7 @@ class Store:
     sources: Sources
     paces: Paces
     callback_key: SealedKey
+    retention: Retention
 
     @classmethod
     def over(cls, client: Client) -> Store:
@@ -78,6 +80,7 @@ class Store:
             sources=Sources(client),
             paces=Paces(client),
             callback_key=SealedKey(client, "callbacks"),
+            retention=Retention(client),
         )
 
     async def deliveries(
@@ -90,8 +93,8 @@ class Store:
     ) -> Page[DeliveryRecord]:
         """Deliveries of the whole installation, those of the newest event first.
 
-        `after` is `<transfer>|<sequence>|<n>`: go on with the n-th delivery of that event, then with
-        older events. A page that read very many events without finding enough ends early, with a cursor.
+        `after` is `<accepted ms>|<transfer>|<sequence>|<n>`: go on with the n-th delivery of that event, then
+        with older events. A page that read very many events without finding enough ends early, with a cursor.
         """
         found: list[DeliveryRecord] = []
         event, skip = (None, 0) if after is None else _cursor(after)
@@ -100,20 +103,21 @@ class Store:
             events = await self.ledger.events(after=event, most=_CHUNK)
             more = len(events) == _CHUNK
             if event is not None and read == 0:
-                transfer, _, sequence = event.rpartition("|")
-                events.insert(0, (transfer, int(sequence)))
-            records = {r.key: r for r in await self.transfers.several(list({key for key, _ in events}))}
-            for key, number in events:
-                for at, record in enumerate(await self._of_event(records.get(key), number, skip), start=skip):
+                at_ms, _, member = event.partition("|")
+                transfer, _, sequence = member.rpartition("|")
+                events.insert(0, (transfer, int(sequence), int(at_ms)))
+            records = {r.key: r for r in await self.transfers.several(list({key for key, *_ in events}))}
+            for key, number, at in events:
+                event = f"{at}|{key}|{number}"
+                for nth, record in enumerate(await self._of_event(records.get(key), number, skip), start=skip):
                     if status in (None, record.status) and channel in (
                         None,
                         record.delivery.recipient.channel,
                     ):
                         if len(found) == limit:
-                            return Page(found, f"{key}|{number}|{at}")
+                            return Page(found, f"{event}|{nth}")
                         found.append(record)
                 skip = 0
-                event = f"{key}|{number}"
             read += len(events)
             if not more:
                 return Page(found, None)

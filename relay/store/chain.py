@@ -1,6 +1,7 @@
 """Where are the heads of the activity logs, and which lines are not under one yet?
 
-`{p:<partner>}:heads` is a list of heads, the first first; `{chain}` a hash with the key that signs them,
+`{p:<partner>}:heads` is a list of heads, the first that is kept first; `{p:<partner>}:ends` says how many
+retention has `taken`, and of the last of them what proves that (`taking`); `{chain}` a hash with the key that signs them,
 sealed, and its public half.
 """
 
@@ -12,18 +13,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from relay.chain import Head, Line
+from relay.chain import Head, Line, Taken
 from relay.store.client import Client, Script, translating
 from relay.store.sealed import SealedKey
 from relay.store.stored import dump
 
-_HEAD = msgspec.json.Decoder(Head)
+_HEAD, _TAKEN = msgspec.json.Decoder(Head), msgspec.json.Decoder(Taken)
 _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a partner's log is chained: how many heads, the last one, and where the log itself ends."""
+    """How far a partner's log is chained: how many heads were made, the last one, and where the log itself ends."""
 
     partner: str
     count: int
@@ -44,6 +45,7 @@ class Chains:
         self._append = Script.read("head")
         self._records = Script.read("records")
         self.key = SealedKey(client, "chain", "sealed")
+        self._prune = Script.read("prune")
 
     async def standing(self, partners: Sequence[str]) -> list[Standing]:
         """How far each of these logs is chained."""
@@ -51,15 +53,14 @@ class Chains:
             async with self._client.redis.pipeline(transaction=False) as pipe:
                 for partner in partners:
                     tag = f"p:{partner}"
-                    pipe.llen(self._client.key(tag, "heads"))
                     pipe.lindex(self._client.key(tag, "heads"), -1)
                     pipe.zrevrange(self._client.key(tag, "activity"), 0, 0, withscores=True)
                 flat = await pipe.execute()
         found = []
         for at, partner in enumerate(partners):
-            count, last, end = flat[3 * at : 3 * at + 3]
+            last, end = flat[2 * at : 2 * at + 2]
             head = None if last is None else _HEAD.decode(last)
-            found.append(Standing(partner, count, head, int(end[0][1]) if end else 0))
+            found.append(Standing(partner, 0 if head is None else head.number, head, int(end[0][1]) if end else 0))
         return found
 
     async def lines(self, partner: str, after: int, most: int, *, last: int | None = None) -> list[Line]:
@@ -77,9 +78,13 @@ class Chains:
             Line(math.ceil(position), id_.decode(), raw or b"") for (id_, position), raw in zip(rows, raws, strict=True)
         ]
 
-    async def walk(self, partner: str) -> AsyncIterator[Head | Line]:
-        """The whole log: each head before its lines, then the lines that are under none."""
+    async def walk(self, partner: str) -> AsyncIterator[Taken | Head | Line]:
+        """The whole log: what retention has taken, each head before its lines, then the lines that are under none."""
         start, after = 0, 0
+        begun = await self.taken(partner)
+        if begun is not None:
+            yield begun
+            start = begun.head.number
         while heads := await self.heads(partner, start, _CHUNK):
             for head in heads:
                 yield head
@@ -102,6 +107,25 @@ class Chains:
         return bool(done)
 
     async def heads(self, partner: str, start: int, most: int) -> list[Head]:
-        """Some heads, the first first."""
-        key = self._client.key(f"p:{partner}", "heads")
-        return [_HEAD.decode(raw) for raw in await self._client.ask("LRANGE", key, start, start + most - 1)]
+        """Some heads behind the first `start` that were made, the first that is kept first."""
+        tag = f"p:{partner}"
+        taken = int(await self._client.ask("HGET", self._client.key(tag, "ends"), "taken") or 0)
+        at = max(0, start - taken)
+        raws = await self._client.ask("LRANGE", self._client.key(tag, "heads"), at, at + most - 1)
+        return [_HEAD.decode(raw) for raw in raws]
+
+    async def taken(self, partner: str) -> Taken | None:
+        """What retention has taken of this log; None when nothing."""
+        raw = await self._client.ask("HGET", self._client.key(f"p:{partner}", "ends"), "taking")
+        return None if raw is None else _TAKEN.decode(raw)
+
+    async def prune(self, partner: str, taking: Taken | None, last: int) -> int:
+        """The lines up to this position leave, with the head that they are under, the first that is kept; where nothing is
+        chained there is none. How many left."""
+        number, kept = (0, b"") if taking is None else (taking.head.number, dump(taking))
+        (left,) = await self._client.run(self._prune, [(f"p:{partner}", number, last, kept)])
+        return int(left)
+
+    async def length(self, partner: str) -> int:
+        """How many lines there are."""
+        return int(await self._client.plain.zcard(self._client.key(f"p:{partner}", "activity")))

@@ -148,6 +148,15 @@ class Client:
         """The reply to one plain command."""
         return await self.plain.execute_command(*command)
 
+    async def behind(self, key: str, after: str) -> int:
+        """How many members of a sorted set are read when a list, the highest first, has come to `<score>|<member>`;
+        what has left since is not counted."""
+        score, _, member = after.partition("|")
+        rank = await self.plain.zrevrank(key, member)
+        if rank is None and not score.lstrip("-").isdecimal():
+            return 0  # a cursor from before the lists knew when
+        return int(await self.plain.zcount(key, score, "+inf")) if rank is None else int(rank) + 1
+
     def key(self, tag: str, rest: str = "") -> str:
         """The name of a key: `<prefix>:{<tag>}` and, where there are several, `:<rest>`."""
         return f"{self.prefix}:{{{tag}}}:{rest}" if rest else f"{self.prefix}:{{{tag}}}"

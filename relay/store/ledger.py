@@ -143,6 +143,10 @@ class Ledger:
                 return Page(found, None)
         return Page(found, str(below).lstrip("("))
 
+    async def feed_taken(self, partner: str) -> int:
+        """The position of the last entry of a pull feed that retention took; 0 when none."""
+        return int(await self._client.ask("HGET", self._client.key(f"p:{partner}", "ends"), "fed") or 0)
+
     async def feed(self, partner: str, *, after: str | None = None, limit: int = 50) -> list[FeedEntry]:
         """A partner's pull feed, oldest first, from just behind `after`."""
         rows = await self._client.plain.zrangebyscore(
@@ -173,37 +177,33 @@ class Ledger:
         """Transfers of one partner, or (None) of the whole installation, newest first."""
         key = self._client.key("all" if partner is None else f"p:{partner}", "transfers")
         found: list[TransferRecord] = []
-        at = 0
-        if after is not None:
-            rank = await self._client.plain.zrevrank(key, after)
-            at = 0 if rank is None else int(rank) + 1
+        at = 0 if after is None else await self._client.behind(key, after)
         read = 0
         while True:
-            keys = [k.decode() for k in await self._client.plain.zrevrange(key, at, at + _CHUNK - 1)]
+            rows = await self._client.plain.zrevrange(key, at, at + _CHUNK - 1, withscores=True)
+            keys = [raw.decode() for raw, _ in rows]
             for record in await self._transfers.several(keys):
                 if _fits(record, partner, role, status, kind, customer):
                     if len(found) == limit:
-                        return Page(found, found[-1].key)
+                        return Page(found, f"{found[-1].created_at_ms}|{found[-1].key}")
                     found.append(record)
             read += len(keys)
             at += len(keys)
             if len(keys) < _CHUNK:
                 return Page(found, None)
             if read >= _MOST_READ:
-                return Page(found, keys[-1])
+                return Page(found, f"{rows[-1][1]:.0f}|{keys[-1]}")
 
-    async def events(self, *, after: str | None, most: int) -> list[tuple[str, int]]:
-        """Accepted events of the whole installation (transfer key, sequence), newest first."""
+    async def events(self, *, after: str | None, most: int) -> list[tuple[str, int, int]]:
+        """Accepted events of the whole installation (transfer key, sequence, accepted ms), newest first; `after` is the
+        last one seen, as `<accepted ms>|<transfer key>|<sequence>`."""
         key = self._client.key("all", "events")
-        at = 0
-        if after is not None:
-            rank = await self._client.plain.zrevrank(key, after)
-            at = 0 if rank is None else int(rank) + 1
-        members = await self._client.plain.zrevrange(key, at, at + most - 1)
+        at = 0 if after is None else await self._client.behind(key, after)
+        rows = await self._client.plain.zrevrange(key, at, at + most - 1, withscores=True)
         found = []
-        for member in members:
+        for member, at_ms in rows:
             transfer, _, sequence = member.decode().rpartition("|")
-            found.append((transfer, int(sequence)))
+            found.append((transfer, int(sequence), int(at_ms)))
         return found
 
 

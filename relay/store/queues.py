@@ -225,8 +225,8 @@ class Queues:
     async def reopen(
         self, delivery_ids: Sequence[str], now_ms: int, *, once: str = ""
     ) -> list[tuple[str, int | None]]:
-        """Open settled deliveries again: ('reopened' | 'pending' | 'absent', when the queue is due). What was
-        opened with the same `once` before stays as it is, and the answer is the same."""
+        """Open settled deliveries again: ('reopened' | 'pending' | 'gone', when what it carried is no longer kept | 'absent',
+        when the queue is due). What was opened with the same `once` before stays as it is, and the answer is the same."""
         replies = await self._client.run(
             self._reopen, [(f"r:{recipient_of(d)}", d, now_ms, once) for d in delivery_ids]
         )
@@ -266,19 +266,17 @@ class Queues:
         after: str | None = None,
         limit: int = 50,
     ) -> Page[DeliveryRecord]:
-        """An endpoint's deliveries, newest first; `after` is the id of the last one seen."""
+        """An endpoint's deliveries, newest first; `after` is the last one seen, as `<created ms>|<id>`."""
         key = self._client.key(f"r:{endpoint_id}", "all")
         found: list[DeliveryRecord] = []
-        at = 0
-        if after is not None:
-            rank = await self._client.plain.zrevrank(key, after)
-            at = 0 if rank is None else int(rank) + 1
+        at = 0 if after is None else await self._client.behind(key, after)
         while True:
             ids = await self._client.plain.zrevrange(key, at, at + _CHUNK - 1)
             for record in await self.deliveries([i.decode() for i in ids]):
                 if status in (None, record.status) and type in (None, record.delivery.type):
                     if len(found) == limit:
-                        return Page(found, found[-1].delivery.id)
+                        last = found[-1].delivery
+                        return Page(found, f"{last.created_at_ms}|{last.id}")
                     found.append(record)
             if len(ids) < _CHUNK:
                 return Page(found, None)
@@ -330,6 +328,7 @@ def _record(fields: dict[str, bytes], state: QueueState) -> DeliveryRecord:
         next_attempt_at_ms=int(fields["t"]) if pending and not held and "t" in fields else None,
         settled_at_ms=int(fields["z"]) if "z" in fields else None,
         reason=_REASONS.get(reason, reason) if reason is not None else None,
+        kept="y" not in fields,
     )
 
 

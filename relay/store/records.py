@@ -102,7 +102,7 @@ class TransferRecord:
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """A delivery with its whole life so far. `held`: pending, but its endpoint is disabled or its
-    breaker is open. `reason` says why it was canceled or exhausted."""
+    breaker is open. `reason` says why it was canceled or exhausted. Not `kept`: what it carried has left."""
 
     delivery: Delivery
     status: DeliveryStatus
@@ -111,6 +111,7 @@ class DeliveryRecord:
     next_attempt_at_ms: int | None
     settled_at_ms: int | None
     reason: CancelReason | str | None
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

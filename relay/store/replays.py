@@ -20,7 +20,7 @@ _DELIVERY = reader(Delivery)
 class Replay(Record, frozen=True, kw_only=True):
     """A replay of the deliveries that were planned in [since, until), as far as it has come. Times are Unix
     milliseconds. Of `count` deliveries `processed` have been gone through, in order of their planning, and
-    `reopened` were settled; `after` is the last one."""
+    `reopened` were settled and `gone` cannot be sent again, what they carried having left; `after` is the last one."""
 
     id: str
     endpoint: str
@@ -31,6 +31,7 @@ class Replay(Record, frozen=True, kw_only=True):
     created_at_ms: int
     processed: int = 0
     reopened: int = 0
+    gone: int = 0
     after: tuple[str, int] | None = None
     done: bool = False
 

@@ -34,6 +34,11 @@ class Shifts:
         (state,) = await self._client.run(self._shift, [(f"job:{job}", "take", token, now_ms, lease_ms)])
         return None if state is None else Shift(job, token, state)
 
+    async def keep(self, shift: Shift, state: bytes, *, until_ms: int) -> bool:
+        """Hold on to it until then, with the state so far; False when another has taken it meanwhile."""
+        (held,) = await self._client.run(self._shift, [(f"job:{shift.job}", "keep", shift.token, state, until_ms)])
+        return bool(held)
+
     async def give(self, shift: Shift, state: bytes, *, not_before_ms: int) -> bool:
         """Hand it over with the new state, which holds only if nobody took the shift meanwhile."""
         (held,) = await self._client.run(self._shift, [(f"job:{shift.job}", "give", shift.token, state, not_before_ms)])

@@ -37,12 +37,14 @@ _HELD, _STEP, _PLAN = reader(Held), reader(AcceptedStep), reader(FixedPlan)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """What is known of an event and its transfer before it is judged."""
+    """What is known of an event and its transfer before it is judged. `ended`: the id is of an event whose transfer
+    retention has taken."""
 
     claim: bytes | None
     version: int
     held: Held | None
     sequence: int | None
+    ended: bool = False
 
 
 class Acceptance(msgspec.Struct, frozen=True, gc=False):
@@ -97,11 +99,13 @@ class Transfers:
         claim, version, held, sequence = await self._look((f"t:{key}", event_id, self._joint))
         if self._joint == "0":
             claim = await self._client.ask("GET", self._client.key(f"e:{event_id}"))
+        ended = claim is not None and claim.startswith(b"+")  # lua/release.lua
         return Known(
-            claim,
+            claim[1:] if ended else claim,
             int(version or 0),
             None if held is None else _HELD.decode(held),
             None if sequence is None else int(sequence),
+            ended,
         )
 
     async def accept(self, new: Acceptance) -> Accepted:

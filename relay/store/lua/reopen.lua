@@ -1,11 +1,12 @@
 -- A settled delivery is opened again, with its whole schedule before it. A pending one is made due now.
 -- tag r:<recipient> · delivery id, now, mark ('' none): with the mark of the last time nothing is done, and the
--- answer is the same -> { 'absent' | 'reopened' | 'pending', next due or '' }
+-- answer is the same -> { 'absent' | 'gone' (what it carried has left) | 'reopened' | 'pending', next due or '' }
 --@queue
 local function operation(tag, a)
   local d = key(tag, 'd:' .. a[1])
-  local known = call('HMGET', d, 's', 'l', 'q', 'n', 'once')
+  local known = call('HMGET', d, 's', 'l', 'q', 'n', 'once', 'y')
   if not known[1] then return { 'absent', '' } end
+  if known[6] then return { 'gone', '' } end
   local was = known[1] == 'p' and 'pending' or 'reopened'
   if a[3] ~= '' then
     local mark, before = string.match(known[5] or '', '^(.*) (%a+)$')

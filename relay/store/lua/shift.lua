@@ -1,5 +1,6 @@
 -- A job that one process does at a time, a step at a time. tag job:<name> · take, token, now, lease ms
 -- -> false, or the state that the last one left ('' the first time)
+-- tag job:<name> · keep, token, state, lease until -> 1, or 0 when another has taken the shift meanwhile
 -- tag job:<name> · give, token, state, not before -> 1, or 0 when another has taken the shift meanwhile
 local function operation(tag, a)
   local k = key(tag)
@@ -10,6 +11,10 @@ local function operation(tag, a)
     return known[4] or ''
   end
   if known[1] ~= a[2] then return 0 end
+  if a[1] == 'keep' then
+    call('HSET', k, 'state', a[3], 'until', a[4])
+    return 1
+  end
   call('HSET', k, 'state', a[3], 'next', a[4], 'until', '0')
   return 1
 end
