@@ -96,8 +96,7 @@ class Door:
             if known.claim is not None and known.claim.decode() != fingerprint:
                 return "conflict", _conflict(event.id)
             if known.sequence is not None or known.ended:
-                if not known.ended:
-                    await self._store.transfers.repeat(event.transfer_key, self._clock())
+                await self._store.transfers.repeat(event.transfer_key, self._clock())
                 return "duplicate", Answer(HTTPStatus.OK, {"id": event.id, "status": "duplicate"})
             verdict = _verdict(event, known.held)
             if not verdict.is_accepted:

@@ -12,7 +12,7 @@ from tests.fakes.servers import ClusterOf3
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.rig import Rig
 
-_ON_BOTH = {"test_lives", "test_retries", "test_deadlines"}
+_ON_BOTH = {"test_lives", "test_retries", "test_deadlines", "test_retention"}
 """Modules whose tests run on a single server and on a cluster."""
 
 
