@@ -78,6 +78,24 @@ class Archive:
                 return False
         return reading.eof
 
+    def lines(self) -> Iterator[bytes]:
+        """Every line that is there, the oldest first; a batch that is being written, or was cut short, is not. Raises
+        OSError."""
+        for path in sorted(self._folder.glob("*.jsonl.gz")):
+            with path.open("rb") as file:
+                rest = b""
+                reading = zlib.decompressobj(wbits=31)
+                whole = b""
+                while chunk := rest or file.read(_CHUNK):
+                    try:
+                        whole += reading.decompress(chunk)
+                    except zlib.error:
+                        break
+                    rest = reading.unused_data
+                    if reading.eof:
+                        yield from whole.splitlines()
+                        reading, whole = zlib.decompressobj(wbits=31), b""
+
     def cut(self, name: str, at: int) -> None:
         """What was begun at this place is not there."""
         path = self._folder / name

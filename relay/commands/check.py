@@ -14,6 +14,7 @@ import click
 from cryptography import x509
 
 from relay.accounts import State
+from relay.archive import Archive, Busy
 from relay.commands.processes import config_option
 from relay.config import Config, load, missing_secrets
 from relay.data import templates_dir
@@ -54,6 +55,7 @@ async def _problems(config: Config) -> list[str]:
     problems = missing_secrets(config)
     problems += await _database(config)
     problems += _client_certificate(config)
+    problems += _archive(config)
     problems += await _sources(config)
     try:
         records = Composer(config.mail, templates_dir()).dkim_records
@@ -102,6 +104,19 @@ async def _sources(config: Config) -> list[str]:
     finally:
         await client.close()
     return [f"{source}: {one.detail} (since {format_ms(one.since_ms)})" for source, all_ in found for one in all_]
+
+
+def _archive(config: Config) -> list[str]:
+    folder = config.retention.archive
+    if not folder:
+        return []
+    try:
+        with Archive(Path(folder)).alone():
+            return []
+    except Busy:
+        return []  # a relay that runs is writing
+    except OSError as error:
+        return [f"retention.archive: {folder} cannot be written to ({error.strerror}), so nothing leaves; mend that"]
 
 
 async def _mail(config: Config) -> list[str]:

@@ -27,9 +27,10 @@ _AGAIN_MS = 3_600_000
 
 
 class Pruning(Record, frozen=True, kw_only=True):
-    """The oldest lines of a partner's activity log, up to a position, and what is kept of them."""
+    """The oldest lines of a partner's activity log, behind one position and up to another, and what is kept of them."""
 
     partner: str
+    after: int = 0
     last: int
     taking: Taken | None = None
 
@@ -125,7 +126,9 @@ class Departures:
 
     async def _log(self, log: Pruning) -> list[Line]:
         found: list[Line] = []
-        while more := await self._store.chains.lines(log.partner, found[-1].position if found else 0, 500, last=log.last):
+        while more := await self._store.chains.lines(
+            log.partner, found[-1].position if found else log.after, 500, last=log.last
+        ):
             found += more
         return found
 

@@ -250,7 +250,8 @@ class Retainer:
             if head.at_ms > before_ms and not (kept.most and length - head.count >= kept.most):
                 break
             taking = take(partner, head, now, await chain_key(chains, self._vault))
-            found.append(Pruning(partner=partner, last=head.last, taking=taking))
+            after = found[-1].last if found else 0
+            found.append(Pruning(partner=partner, after=after, last=head.last, taking=taking))
             length -= head.count
         if heads or self._chained:
             return found

@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
     if "_data" not in path.parts
 }
-NOUNS = {"relay.closed", "relay.config", "relay.config_mail", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
+NOUNS = {"relay.closed", "relay.config", "relay.config_mail", "relay.config_retention", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
     "relay.accounts", "relay.bounces", "relay.breaker", "relay.chain", "relay.cloud_events", "relay.deadlines", "relay.egress", "relay.formats", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.bundles", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
@@ -35,7 +35,7 @@ DECISIONS = {
     "relay.sandbox.sims.world",
 }  # fmt: skip
 ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.callback_key", "relay.address_book",
-           "relay.record", "relay.clock", "relay.logs", "relay.own",
+           "relay.record", "relay.archive", "relay.clock", "relay.logs", "relay.own",
            "relay.consent", "relay.survey")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",
            "threading", "urllib"}  # fmt: skip

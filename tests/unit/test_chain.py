@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from relay.chain import Checked, Checker, Head, Line, extend
+from relay.chain import Checked, Checker, Head, Line, Taken, extend, take
 from relay.signing import Ed25519Key, new_signing_key
 
 KEY = Ed25519Key.parse(new_signing_key()[0])
@@ -31,7 +32,12 @@ def log(*sizes: int, newer: int = 0, key: Ed25519Key = KEY) -> list[Head | Line]
 def checked(entries: list[Any], partner: str = "contoso", key: Ed25519Key = KEY) -> Checked:
     checker = Checker(partner, key.public_text)
     for one in entries:
-        checker.head(one) if isinstance(one, Head) else checker.line(one)
+        if isinstance(one, Taken):
+            checker.begin(one)
+        elif isinstance(one, Head):
+            checker.head(one)
+        else:
+            checker.line(one)
     return checker.end()
 
 
@@ -92,3 +98,32 @@ def test_id_and_record_cannot_be_shifted_into_each_other() -> None:
     one = extend("contoso", None, [Line(1, "ab", b"c")], 1, KEY)
     two = extend("contoso", None, [Line(1, "a", b"bc")], 1, KEY)
     assert one.after != two.after
+
+
+def shortened(entries: list[Any], heads: int, key: Ed25519Key = KEY) -> list[Any]:
+    """The log after retention took its first batches."""
+    ats = [n for n, one in enumerate(entries) if isinstance(one, Head)]
+    last = entries[ats[heads - 1]]
+    return [take("contoso", last, 2000, key), *entries[ats[heads] if heads < len(ats) else len(entries) :]]
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_a_log_whose_beginning_retention_took_is_sound(heads: int) -> None:
+    whole = log(3, 1, 5)
+    found = checked(shortened(whole, heads))
+    assert found.faults == [] and found.chained == (6, 5, 0)[heads - 1]
+    assert found.taken is not None and found.taken.head.number == heads
+    assert checked(log(3, 1, 5)).taken is None
+
+
+def test_only_the_relay_can_take_the_beginning() -> None:
+    whole = log(3, 1, 5)
+    assert "retention took the lines up to position 5 is not signed" in checked(shortened(whole, 1, OTHER)).faults[0]
+    assert checked(shortened(whole, 1)[1:]).faults, "without what says so"
+    taken_, *rest = shortened(whole, 1)
+    assert checked([taken_, *rest[2:]]).faults, "a batch more"
+    assert checked([taken_, *whole[1:]]).faults, "the lines are there again"
+    moved = replace(taken_, head=replace(taken_.head, last=7))
+    assert checked([moved, *rest]).faults, "another place"
+    other = replace(taken_, head=[one for one in whole if isinstance(one, Head)][1])
+    assert checked([other, *rest[2:]]).faults, "a true head with another's signature"
