@@ -1,6 +1,6 @@
 """How fast is the relay, as a share of what this machine does bare, in this very run?
 
-`python -m bench [--quick] [rates] [waits] [backlog] [parts]`. Every figure stands beside its bare limit; ratios
+`python -m bench [--quick] [rates] [waits] [backlog] [memory] [parts]`. Every figure stands beside its bare limit; ratios
 travel between machines, rates do not. The result is a table and `bench/results/latest.json`.
 """
 
@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import backlog, parts, waits
+from bench import backlog, memory, parts, waits
 from bench.rates import Rates
 from bench.wire import Sink
 from relay.embedded import free_port
@@ -46,6 +46,8 @@ async def run(wanted: set[str], scale: int) -> dict[str, float]:
         await waits.measure(sink, figures, scale)
     if not wanted or "backlog" in wanted:
         await backlog.measure(sink, figures, scale)
+    if not wanted or "memory" in wanted:
+        await memory.measure(sink, figures, scale)
     if not wanted or "parts" in wanted:
         parts.measure(figures)
     return figures

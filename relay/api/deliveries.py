@@ -16,7 +16,6 @@ from relay.api.endpoints import existing as existing_endpoint
 from relay.api.endpoints import maybe_time
 from relay.api.paging import Query, listed
 from relay.api.problems import Fault, Problem, invalid, not_found
-from relay.api.problems import Problem, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
 from relay.auth import Caller

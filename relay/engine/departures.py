@@ -147,18 +147,18 @@ class Departures:
             counts["feed"] += await retention.unfeed(trim.feed) if trim.feed else 0
             if trim.fields or trim.records:
                 await retention.shed(trim.key, gone=list(trim.records), fields=trim.fields)
-            counts["body"] += len(trim.bodies)
-            counts["event"] += len(trim.events)
-            counts["refusal"] += len(trim.refusals)
-            counts["delivery"] += await retention.forget(trim.deliveries) if trim.deliveries else 0
+            counts["bodies"] += len(trim.bodies)
+            counts["events"] += len(trim.events)
+            counts["refusals"] += len(trim.refusals)
+            counts["deliveries"] += await retention.forget(trim.deliveries) if trim.deliveries else 0
             if trim.whole is not None and await retention.begin(trim.whole, self._ids_ms, now_ms):
                 await retention.finish(trim.whole)
-                counts["transfer"] += 1
+                counts["transfers"] += 1
         if batch.notices:
-            counts["delivery"] += await retention.forget([one.delivery for one in batch.notices])
+            counts["deliveries"] += await retention.forget([one.delivery for one in batch.notices])
             await retention.unnotice(batch.notices)
         for log in batch.logs:
-            counts["activity"] += await self._store.chains.prune(log.partner, log.taking, log.last)
+            counts["lines"] += await self._store.chains.prune(log.partner, log.taking, log.last)
         return +counts
 
     async def finish(self) -> None:

@@ -23,8 +23,8 @@ from relay.store.readers import Readers
 from relay.store.records import DeliveryRecord, Page, TransferRecord
 from relay.store.registry import Registry
 from relay.store.replays import Replays
-from relay.store.sealed import SealedKey
 from relay.store.retention import Retention
+from relay.store.sealed import SealedKey
 from relay.store.shifts import Shifts
 from relay.store.sources import Sources
 from relay.store.transfers import Transfers

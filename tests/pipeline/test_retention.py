@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.fakes.partner import Answer
+from tests.pipeline.conftest import Store
 from tests.pipeline.events import life, step
-from tests.pipeline.inside import Inside
+from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_accounts import lap, states
 
 DAY = 86_400
@@ -80,7 +83,9 @@ async def test_bodies_go_first_then_records_then_the_transfer_and_nothing_is_lef
         assert await client.ask("ZCARD", client.key("all", listed)) == 0
     assert await client.ask("ZCARD", client.key("p:contoso", "transfers")) == 0
     _, text = await world.api.raw("GET", "/metrics")
-    assert 'relay_retention_total{kind="transfer"} 1' in text and 'relay_retention_total{kind="activity"}' not in text
+    counted = {kind: f'relay_retention_total{{kind="{kind}"}}' in text for kind in ("bodies", "feed", "events", "lines")}
+    assert counted == {"bodies": True, "feed": True, "events": True, "lines": False}
+    assert 'relay_retention_total{kind="transfers"} 1' in text and "relay_retention_behind_seconds 0" in text
 
 
 async def test_an_id_is_known_while_its_time_lasts_and_new_after_it(world: Inside) -> None:
@@ -119,6 +124,56 @@ async def test_what_is_pending_stays_with_all_it_needs_and_goes_when_it_has_ende
     await trim(world, 1)
     await trim(world, 1)
     await world.api.ask("GET", "/v1/transfers/tr-1", expect=404)
+
+
+@pytest.mark.parametrize(
+    ("setting", "gone", "stays"),
+    [("BODIES__MOST", False, "feed"), ("FEED__MOST", False, "bodies"), ("DELIVERED__MOST", True, "exhausted")],
+)
+async def test_what_is_over_the_number_leaves_before_its_time(store: Store, setting: str, gone: bool, stays: str) -> None:
+    settings = {f"RELAY_RETENTION__{setting}": "4", **store.settings}
+    if stays == "feed":
+        settings["RELAY_RETENTION__FEED__MOST"] = "4"
+    if stays == "bodies":
+        settings["RELAY_RETENTION__BODIES__MOST"] = "2"
+    if stays == "exhausted":
+        settings |= {"RELAY_RETENTION__FEED__MOST": "2"}
+    async with inside(store.url, **settings) as world:
+        await two_partners(world)
+        for number in range(3):
+            for event in life(f"tr-{number}"):
+                await world.api.post(event)
+                world.pass_time(1)
+            await world.sweep()
+        await trim(world)
+        found = await world.api.all("/v1/deliveries?channel=webhook")
+        kept = [one["event_id"] for one in found if one["kept"]]
+        assert sorted(set(kept)) == ["tr-1-3", "tr-2-1", "tr-2-2", "tr-2-3"]
+        assert len(found) == (8 if gone else 18)
+        assert (await lap(world))["unaccounted"] == 0
+
+
+async def test_a_setting_that_was_shortened_holds_for_what_is_there(store: Store) -> None:
+    async with inside(store.url, **store.settings) as world:
+        await two_partners(world)
+        for event in life("tr-1"):
+            await world.api.post(event)
+        await world.sweep()
+        await trim(world, 40)
+    kinds = ("BODIES", "FEED", "DELIVERED", "CANCELED", "EXHAUSTED", "TRANSFERS")
+    shorter = {f"RELAY_RETENTION__{kind}__AGE": "1s" for kind in kinds}
+    async with inside(store.url, **shorter, **store.settings) as world:
+        await trim(world, 41)
+        await world.api.ask("GET", "/v1/transfers/tr-1", expect=404)
+
+
+async def test_nothing_leaves_where_the_operator_keeps_everything(store: Store) -> None:
+    async with inside(store.url, RELAY_RETENTION__EVENTS_PER_SECOND="0", **store.settings) as world:
+        await two_partners(world)
+        await world.api.post(life("tr-1")[0])
+        await world.sweep()
+        await trim(world, 5000)
+        assert all(one["kept"] for one in await world.api.all("/v1/transfers/tr-1/deliveries"))
 
 
 async def exhausted(world: Inside) -> Any:

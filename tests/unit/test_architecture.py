@@ -20,7 +20,7 @@ MODULES = {
 }
 NOUNS = {"relay.closed", "relay.config", "relay.config_mail", "relay.config_retention", "relay.config_sources", "relay.data", "relay.errors", "relay.fields", "relay.places", "relay.forms", "relay.model", "relay.times"}
 DECISIONS = {
-    "relay.accounts", "relay.bounces", "relay.breaker", "relay.chain", "relay.cloud_events", "relay.deadlines", "relay.egress", "relay.formats", "relay.intake", "relay.lifecycle",
+    "relay.accounts", "relay.retention", "relay.bounces", "relay.breaker", "relay.chain", "relay.cloud_events", "relay.deadlines", "relay.egress", "relay.formats", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.bundles", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
     "relay.retry", "relay.signing", "relay.view",
     "relay.mail.pace", "relay.mail.standing", "relay.mail.verdict",
