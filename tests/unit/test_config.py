@@ -218,8 +218,19 @@ def test_the_example_file_states_every_setting() -> None:
                 found.add(f"{above}{name}")
         return found
 
-    assert keys(Config) == {f"{table}.{key}" for table, key, _ in _settings()}
-    assert tomllib.loads(defaults_path().read_text("utf-8")).keys() == Config.model_fields.keys()
+    values = tomllib.loads(defaults_path().read_text("utf-8"))
+    kinds = {name: sorted(kept) for name, kept in values["retention"].items() if isinstance(kept, dict)}
+    stated = {(f"{table}.{key}", tuple(kinds.get(key, ())) if table == "retention" else ()) for table, key, _ in _settings()}
+    assert keys(Config) == {f"{name}.{part}" if part else name for name, parts in stated for part in parts or ("",)}
+    assert values.keys() == Config.model_fields.keys()
+
+
+def test_how_long_something_is_kept_is_a_span_and_a_number() -> None:
+    kept = load(None, {"RELAY_RETENTION__BODIES__AGE": "36h", "RELAY_RETENTION__FEED__AGE": "", "RELAY_RETENTION__FEED__MOST": "7"}).retention
+    assert (kept.bodies.age_ms, kept.feed.age_ms, kept.feed.most, kept.bodies.most) == (36 * 3_600_000, None, 7, 0)
+    wrong = {"RELAY_RETENTION__BODIES__AGE": "a month", "RELAY_RETENTION__FEED__MOST": "-1", "RELAY_RETENTION__EVENT_IDS__MOST": "1"}
+    told = _problems(None, wrong)
+    assert len(told) == 3 and any("retention.bodies.age: give a span of time" in one for one in told)
 
 
 @pytest.mark.parametrize(
