@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from relay.config import Config
 from relay.engine.deadlines import rules_of, scheduled
 from relay.engine.registered import Registrations
+from relay.engine.unreadable import settle
 from relay.lifecycle import FINAL
 from relay.model import Audience, Channel, Delivery, Event, EventType
 from relay.people import Person, people
@@ -30,7 +31,7 @@ from relay.store.hints import SHARDS, Claim, Hint, hint_of
 from relay.store.ledger import Line
 from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
-from relay.store.transfers import Unplanned
+from relay.store.transfers import Broken, Unplanned
 
 _AT_ONCE = 2
 _TRANSFERS = 128
@@ -99,10 +100,13 @@ class FanOut:
             if held is None:
                 continue
             for one in unplanned:
+                if isinstance(one, Broken):
+                    await settle(self._store, self._log, key, held, one)
+                    continue
                 try:
                     event = Event.model_validate_json(one.body)
                 except ValueError:
-                    await self._settle_unreadable(key, held, one)
+                    await settle(self._store, self._log, key, held, one)
                     continue
                 parsed.append((key, held, one, _as_first_given(event, held)))
         parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
@@ -161,16 +165,6 @@ class FanOut:
             self._log.exception("plan.failed", event_id=event.id, transfer=event.transfer.id)
             made = tells_nobody()
         return _Job(key, held, one, event, made.bodies, _fixed(made))
-
-    async def _settle_unreadable(self, key: str, held: Held, one: Unplanned) -> None:
-        """A stored body that is no event holds up nobody: it is settled, and the operator is told; not with
-        the exception, which would show what is in it."""
-        self._log.error("plan.unreadable", event_id=one.step.event_id, transfer=held.id)
-        transfers = self._store.transfers
-        await transfers.fix_plans([(key, one.member, _fixed(tells_nobody()), {})])
-        listed = (key, one.sequence, one.step.accepted_at_ms, held.created_ms)
-        calls = [self._store.ledger.indexing([listed]), transfers.planning_done([(key, one.member)])]
-        await self._store.client.batch(calls)
 
     async def _at_once(
         self, jobs: Sequence[_Job], registered: dict[str, Registered], finish: Sequence[Call]
@@ -260,7 +254,7 @@ class FanOut:
     def _finishing(
         self,
         claims: Sequence[Claim],
-        inboxes: Sequence[tuple[Held | None, list[Unplanned]]],
+        inboxes: Sequence[tuple[Held | None, list[Unplanned | Broken]]],
         jobs: Sequence[_Job],
     ) -> list[Call]:
         """What follows once everything is appended."""

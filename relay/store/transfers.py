@@ -74,6 +74,20 @@ class Unplanned(msgspec.Struct, frozen=True, gc=False):
     plan: FixedPlan | None
 
 
+class Broken(msgspec.Struct, frozen=True, gc=False):
+    """An inbox entry of which something cannot be read, or is not there: as it is kept. `event_body` may be sound."""
+
+    member: str
+    step: bytes | None
+    event_body: bytes | None
+    plan: bytes | None
+
+    @property
+    def sequence(self) -> int:
+        """Of which event."""
+        return int(self.member.partition("~")[0])
+
+
 class Transfers:
     """Reading and changing transfers."""
 
@@ -93,6 +107,7 @@ class Transfers:
         self._planned = Script.read("planned")
         self._retell = Script.read("retell")
         self._swap = Script.read("swap")
+        self._mend = Script.read("mend")
 
     async def look(self, key: str, event_id: str) -> Known:
         """What is known of the event's id and its transfer."""
@@ -149,10 +164,20 @@ class Transfers:
         """Record a refusal on the transfer, once an event."""
         await self._client.run(self._refuse, [(f"t:{key}", refusal.event_id, orjson.dumps(refusal))])
 
-    async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned]]]:
-        """What each of these transfers has yet to plan, oldest first, at most `most` each."""
+    async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned | Broken]]]:
+        """What each of these transfers has yet to plan, oldest first, at most `most` each. The standing is None where
+        there is none, or it cannot be read."""
         replies = await self._client.run(self._inbox, [(f"t:{key}", most) for key in keys])
-        return [(_HELD.decode(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
+        return [(_standing(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
+
+    async def mend(self, key: str, broken: Broken, step: AcceptedStep | None, plan: FixedPlan) -> bool:
+        """Settle an inbox entry that cannot be read with this plan, and this step where its own cannot be; what stood
+        there is put aside. False where it is not so any more."""
+        fields: list[str | bytes] = [f"p:{broken.member}", broken.plan or "", dump(plan)]
+        if not _is_step(broken.step):
+            fields += [f"i:{broken.sequence}", broken.step or "", b"" if step is None else dump(step)]
+        (done,) = await self._client.run(self._mend, [(f"t:{key}", broken.member, *fields)])
+        return bool(done)
 
     def fixing(self, plans: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]], *, alone: bool) -> Call:
         """The call that stores plans (transfer key, inbox member, plan, bodies by `sequence:audience`); in a
@@ -242,25 +267,53 @@ class Transfers:
         return _records(keys, replies)
 
 
-def _unplanned(flat: Sequence[bytes | None]) -> list[Unplanned]:
-    found = []
+def _unplanned(flat: Sequence[bytes]) -> list[Unplanned | Broken]:
+    found: list[Unplanned | Broken] = []
     for at in range(0, len(flat), 4):
         member, entry, body, plan = flat[at : at + 4]
-        if member is None or entry is None or body is None:
-            continue
         sequence, audience, channel = (*member.decode().split("~"), "", "")[:3]
-        found.append(
-            Unplanned(
-                member.decode(),
-                int(sequence),
-                Audience(audience) if audience else None,
-                Channel(channel) if channel else None,
-                _STEP.decode(entry),
-                body,
-                None if plan is None else _PLAN.decode(plan),
+        try:
+            found.append(
+                Unplanned(
+                    member.decode(),
+                    int(sequence),
+                    Audience(audience) if audience else None,
+                    Channel(channel) if channel else None,
+                    _STEP.decode(entry),
+                    body,
+                    None if plan is None else _PLAN.decode(plan),
+                )
+                if entry is not None and body is not None
+                else Broken(member.decode(), entry, body, plan)
             )
-        )
+        except msgspec.DecodeError:
+            found.append(Broken(member.decode(), entry, body, plan))
     return found
+
+
+def _standing(raw: bytes) -> Held | None:
+    try:
+        return _HELD.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+def _is_step(raw: bytes | None) -> bool:
+    return raw is not None and _step(raw) is not None
+
+
+def _step(raw: bytes) -> AcceptedStep | None:
+    try:
+        return _STEP.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+def _plan(raw: bytes) -> FixedPlan | None:
+    try:
+        return _PLAN.decode(raw)
+    except msgspec.DecodeError:
+        return None  # the reconciler says so
 
 
 def _records(keys: Sequence[str], replies: Sequence[Sequence[bytes]]) -> list[TransferRecord]:
@@ -275,7 +328,8 @@ def _records(keys: Sequence[str], replies: Sequence[Sequence[bytes]]) -> list[Tr
 
 def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
     held = _HELD.decode(fields["s"])
-    timeline = [_entry(fields, n) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
+    steps = [_step(fields[f"i:{n}"]) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
+    timeline = [_entry(fields, step) for step in steps if step is not None]
     refusals = [_refusal(raw) for name, raw in fields.items() if name.startswith("r:")]
     return TransferRecord(
         key=key,
@@ -297,8 +351,8 @@ def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
     )
 
 
-def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
-    step = _STEP.decode(fields[f"i:{sequence}"])
+def _entry(fields: dict[str, bytes], step: AcceptedStep) -> TimelineEntry:
+    sequence = step.sequence
     # Who is told afterwards may be planned twice: a SIM target's root user is told before its partner is known.
     deliveries: dict[str, PlannedDelivery] = {}
     skips: list[Skip] = []
@@ -308,8 +362,8 @@ def _entry(fields: dict[str, bytes], sequence: int) -> TimelineEntry:
         for way in ("", f"~{Channel.WEBHOOK.value}", f"~{Channel.EMAIL.value}")
     ]
     for name in [f"p:{sequence}", *(f"p:{sequence}~{who}" for who in later)]:
-        if name in fields:
-            plan = _PLAN.decode(fields[name])
+        plan = _plan(fields[name]) if name in fields else None
+        if plan is not None:
             deliveries |= {d.id: shown(d) for d in plan.deliveries}
             skips += plan.skips
     return TimelineEntry(

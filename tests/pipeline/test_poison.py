@@ -28,6 +28,42 @@ async def test_an_unreadable_body_is_settled_with_a_reason_and_holds_up_nobody(w
     assert not await client.ask("EXISTS", client.key("t:bad", "in"))
 
 
+@pytest.mark.parametrize(
+    ("field", "kept"), [("i:1", b"{"), ("i:1", None), ("p:1", b"\xff"), ("x:1", None)],
+    ids=["a step", "no step", "a plan", "no body"],
+)
+async def test_an_unreadable_step_or_plan_is_settled_with_a_reason_and_holds_up_nobody(
+    world: Inside, field: str, kept: bytes | None
+) -> None:
+    await world.api.register("contoso", world.hooks)
+    for event in (step("bad", "created", 1), step("good", "created", 1), step("bad", "updated", 2)):
+        await world.api.post(event)
+    client = world.services.store.client
+    if kept is None:
+        await client.ask("HDEL", client.key("t:bad"), field)
+    else:
+        await client.ask("HSET", client.key("t:bad"), field, kept)
+    await world.sweep()
+    assert {r.message_id for r in world.hooks.requests} == {"good-1", "bad-2"}
+    seen = await world.api.ask("GET", "/v1/transfers/bad")
+    first = next(entry for entry in seen["timeline"] if entry["sequence"] == 1)
+    assert {skip["reason"] for skip in first["skipped"]} == {"unplannable"} and first["event_id"] == "bad-1"
+    assert not await client.ask("EXISTS", client.key("t:bad", "in"))
+    if kept is not None:
+        assert await client.ask("HGET", client.key("t:bad"), f"u:{field}") == kept
+    assert len(await world.api.all("/v1/transfers")) == 2
+
+
+async def test_a_standing_that_cannot_be_read_holds_up_nobody_else(world: Inside) -> None:
+    await world.api.register("contoso", world.hooks)
+    for event in (step("bad", "created", 1), step("good", "created", 1)):
+        await world.api.post(event)
+    client = world.services.store.client
+    await client.ask("HSET", client.key("t:bad"), "s", b"{")
+    await world.sweep()
+    assert {r.message_id for r in world.hooks.requests} == {"good-1"}
+
+
 @pytest.mark.parametrize("unreadable", [False, True], ids=["not of this ring", "no secret at all"])
 async def test_a_secret_that_cannot_be_used_settles_its_own_deliveries_and_nobody_elses(
     world: Inside, unreadable: bool
