@@ -9,14 +9,21 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class _Word(StrEnum):
+    """A word of a closed list. It is hashed as the string it is equal to, at half the cost of an enum's own way:
+    these words are the keys of what is looked up for every event."""
+
+    __hash__ = str.__hash__
+
+
+class Kind(_Word):
     """What moves."""
 
     SUBSCRIPTION = "subscription"
     SIM = "sim"
 
 
-class Status(StrEnum):
+class Status(_Word):
     """Where a transfer stands."""
 
     PENDING = "pending"
@@ -28,7 +35,7 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
-class EventType(StrEnum):
+class EventType(_Word):
     """A state change of a transfer; `STALLED` is derived by the relay and moves nothing."""
 
     CREATED = "transfer.created"
@@ -56,7 +63,7 @@ PING = "relay.ping"
 """The type of the message that `POST …/endpoints/{endpoint}/test` sends; not a transfer event."""
 
 
-class Audience(StrEnum):
+class Audience(_Word):
     """Who is told, by their role in the transfer."""
 
     SOURCE = "source"
@@ -65,7 +72,7 @@ class Audience(StrEnum):
     RESELLER = "reseller"
 
 
-class Channel(StrEnum):
+class Channel(_Word):
     """How somebody is told."""
 
     WEBHOOK = "webhook"
@@ -73,7 +80,7 @@ class Channel(StrEnum):
     ACTIVITY = "activity"
 
 
-class DeliveryStatus(StrEnum):
+class DeliveryStatus(_Word):
     """The life of a delivery; every status but `PENDING` is settled."""
 
     PENDING = "pending"
@@ -82,7 +89,7 @@ class DeliveryStatus(StrEnum):
     CANCELED = "canceled"
 
 
-class Outcome(StrEnum):
+class Outcome(_Word):
     """Why an attempt ended as it did. The first group is a webhook's, the second an e-mail's."""
 
     ACCEPTED = "accepted"  # 2xx, or 250 after the final dot
@@ -109,7 +116,7 @@ class Outcome(StrEnum):
     ADDRESS_UNSUPPORTED = "address_unsupported"  # the server does not take such an address (no SMTPUTF8)
 
 
-class SkipReason(StrEnum):
+class SkipReason(_Word):
     """Why somebody who might have been told was not."""
 
     POLICY = "policy"  # the [notify] row does not tell this audience by this channel
@@ -130,7 +137,7 @@ class SkipReason(StrEnum):
     UNPLANNABLE = "unplannable"  # the relay failed to plan the event; its log says why
 
 
-class CancelReason(StrEnum):
+class CancelReason(_Word):
     """Why a pending delivery was canceled instead of sent."""
 
     ENDPOINT_REMOVED = "endpoint_removed"  # the partner deleted it
@@ -142,7 +149,7 @@ class CancelReason(StrEnum):
     TRANSFER_ENDED = "transfer_ended"  # what it asks for can no longer be done
 
 
-class SuppressionReason(StrEnum):
+class SuppressionReason(_Word):
     """Why nothing is mailed to an address any more."""
 
     HARD_BOUNCE = "hard_bounce"  # the mailbox does not exist, or takes no mail for good
@@ -151,7 +158,7 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"  # a person put it on the list
 
 
-class SuppressionSource(StrEnum):
+class SuppressionSource(_Word):
     """From whom the relay knows it."""
 
     SMTP = "smtp"  # the mail server refused the address while it was sent to
@@ -161,7 +168,7 @@ class SuppressionSource(StrEnum):
     OPERATOR = "operator"  # by the API or at a terminal
 
 
-class When(StrEnum):
+class When(_Word):
     """When a person wants to be told of a type of event."""
 
     AT_ONCE = "at_once"
@@ -169,7 +176,7 @@ class When(StrEnum):
     NEVER = "never"
 
 
-class ProductType(StrEnum):
+class ProductType(_Word):
     """What a subscription transfer may be limited to; none named means all."""
 
     ONLINE_SERVICES_NCE = "online_services_nce"
@@ -178,14 +185,14 @@ class ProductType(StrEnum):
     AZURE_SAVINGS_PLAN = "azure_savings_plan"
 
 
-class EndpointState(StrEnum):
+class EndpointState(_Word):
     """Whether an endpoint is sent to."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
 
 
-class WebhookFormat(StrEnum):
+class WebhookFormat(_Word):
     """In which words an endpoint is told (`relay.formats`)."""
 
     STANDARD = "standard"
@@ -193,7 +200,7 @@ class WebhookFormat(StrEnum):
     PARTNER_CENTER = "partner_center"
 
 
-class TokenHolder(StrEnum):
+class TokenHolder(_Word):
     """What kind of caller a bearer token names."""
 
     OPERATOR = "operator"
@@ -201,7 +208,7 @@ class TokenHolder(StrEnum):
     PARTNER = "partner"
 
 
-class Scope(StrEnum):
+class Scope(_Word):
     """What a token may do of what its holder may. `READ`: ask, and be shown no secret; `METRICS`: be shown
     the metrics and nothing else; `BOUNCES`: hand in what came to the bounce mailbox and nothing else."""
 

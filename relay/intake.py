@@ -62,6 +62,8 @@ class Parsed:
 
     event: Event
     value: dict[str, Any]
+    written: bytes | None = None
+    """The value as `read_and_write` wrote it, where it did."""
 
     def fingerprint(self) -> str:
         """Equal for the same parsed JSON, whatever the order of names and the white space."""
@@ -72,13 +74,18 @@ class Parsed:
         """The event as it is kept: unknown fields and all, without the acceptance link."""
         transfer = self.value["transfer"]
         if "acceptance_url" not in transfer:
-            return orjson.dumps(self.value)
+            return self.written or orjson.dumps(self.value)
         kept = {name: value for name, value in transfer.items() if name != "acceptance_url"}
         return orjson.dumps({**self.value, "transfer": kept})
 
 
 def read_json(raw: bytes) -> Any:
     """The value of a JSON text. Raises Invalid."""
+    return read_and_write(raw)[0]
+
+
+def read_and_write(raw: bytes) -> tuple[Any, bytes]:
+    """The value of a JSON text, and the text that says the same without white space. Raises Invalid."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -89,9 +96,10 @@ def read_json(raw: bytes) -> Any:
         _check_depth(value, 0)
     # Written again, a value has each of its names once. When it has as many as came in, none was there
     # twice; when not, or when a spelling could hide one, the slow reader tells.
-    if _is_hiding(raw) or orjson.dumps(value).count(b'":') != raw.count(b'":'):
+    written = orjson.dumps(value)
+    if _is_hiding(raw) or written.count(b'":') != raw.count(b'":'):
         _refuse_duplicates(raw)
-    return value
+    return value, written
 
 
 def _is_hiding(raw: bytes) -> bool:

@@ -20,6 +20,8 @@ from relay.store.address import pool_of
 FAN_OUT = "fan_out"
 DELIVER = "deliver"
 _GAP_S = 0.02
+_MANY = 40
+"""Wanted so often within a gap, the workers are at work anyway: the next nudge may wait three gaps."""
 
 
 def to_bytes(job: dict[str, Any]) -> bytes:
@@ -46,12 +48,12 @@ class Nudge:
         self._pool = pool
         self._job = job
         self._log = log
-        self._wanted = False
+        self._wanted = 0
         self._task: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
         """Nudge now, or right after the nudge that was just given."""
-        self._wanted = True
+        self._wanted += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._go())
 
@@ -63,11 +65,12 @@ class Nudge:
     async def _go(self) -> None:
         try:
             while self._wanted:
-                self._wanted = False
+                gap = _GAP_S if self._wanted < _MANY else 3 * _GAP_S
+                self._wanted = 0
                 try:
                     await self._pool.enqueue_job(self._job)
                 except (RedisError, OSError, TimeoutError) as error:
                     self._log.warning("nudge.lost", error=type(error).__name__)
-                await asyncio.sleep(_GAP_S)
+                await asyncio.sleep(gap)
         finally:
             self._task = None

@@ -118,15 +118,13 @@ def tells_nobody() -> Plan:
 def party_key(audience: Audience, event: Event) -> str | None:
     """The casefolded id under which an audience's organisation is registered, if it has one."""
     transfer = event.transfer
-    match audience:
-        case Audience.SOURCE:
-            return transfer.source.id.casefold()
-        case Audience.TARGET:
-            return transfer.target.id.casefold()
-        case Audience.RESELLER:
-            return None if transfer.reseller is None else transfer.reseller.id.casefold()
-        case Audience.CUSTOMER:
-            return None
+    if audience is Audience.SOURCE:
+        return transfer.source.id.casefold()
+    if audience is Audience.TARGET:
+        return transfer.target.id.casefold()
+    if audience is Audience.RESELLER and transfer.reseller is not None:
+        return transfer.reseller.id.casefold()
+    return None
 
 
 def plan(
@@ -143,12 +141,11 @@ def plan(
     """Who is told of this step. `only` limits it to one audience that is told afterwards, `by` that to
     the one channel that it did not have. `origins` is who each format names as its sender."""
     made = Plan()
-    told = _told(row.webhook, row.email, row.activity)
-    for audience, channel, is_told in told:
-        if only not in (None, audience) or by not in (None, channel):
+    for audience, channel, is_told, untold in _told(row.webhook, row.email, row.activity):
+        if (only is not None and only is not audience) or (by is not None and by is not channel):
             continue
         if not is_told:
-            made.skips.append(Skip(audience=audience, channel=channel, reason=SkipReason.POLICY))
+            made.skips.append(untold)
         elif (reason := _hindrance(step, channel, derived_email=derived_email)) is not None:
             made.skips.append(Skip(audience=audience, channel=channel, reason=reason))
         else:
@@ -169,8 +166,8 @@ def plan(
 @lru_cache(maxsize=256)
 def _told(
     webhook: tuple[Audience, ...], email: tuple[Audience, ...], activity: tuple[Audience, ...]
-) -> tuple[tuple[Audience, Channel, bool], ...]:
-    """Every audience and channel that a policy row answers for, and whether it tells them."""
+) -> tuple[tuple[Audience, Channel, bool, Skip], ...]:
+    """Every audience and channel that a policy row answers for, whether it tells them, and how it says not."""
     told = {
         (audience, channel): True
         for channel, audiences in (
@@ -178,7 +175,10 @@ def _told(
         )
         for audience in audiences
     }  # fmt: skip
-    return tuple((*pair, is_told) for pair, is_told in (dict.fromkeys(_POSSIBLE, False) | told).items())
+    return tuple(
+        (audience, channel, is_told, Skip(audience=audience, channel=channel, reason=SkipReason.POLICY))
+        for (audience, channel), is_told in (dict.fromkeys(_POSSIBLE, False) | told).items()
+    )
 
 
 def _hindrance(step: Step, channel: Channel, *, derived_email: bool) -> SkipReason | None:
@@ -282,6 +282,8 @@ def unwanted(endpoint: Endpoint, event: Event, audience: Audience) -> SkipReason
     if not formats.has_word_for(endpoint.format, event):
         return SkipReason.NO_SUCH_EVENT
     limits = endpoint.filter
+    if not (limits.role or limits.kind or limits.customer) and limits.product_types is None:
+        return None
     transfer = event.transfer
     customer = (transfer.customer.id if transfer.customer is not None else None) or ""
     asked = frozenset(transfer.product_types or ())

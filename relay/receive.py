@@ -21,7 +21,7 @@ from relay.api.limiting import DIGESTED, FAILURES
 from relay.auth import AUTH, Caller, NotAuthenticated
 from relay.cloud_events import PLAIN, Form, Unsupported, form_of
 from relay.door import Answer, Door, problem
-from relay.intake import MOST_EVENTS, Invalid, Problem, read_json
+from relay.intake import MOST_EVENTS, Invalid, Problem, read_and_write
 from relay.model import Scope, TokenHolder
 from relay.pressure import Pressure
 from relay.record import Recorder
@@ -73,7 +73,7 @@ class Receiver:
         if raw is None:
             raw = await self._body(request)
         try:
-            value = read_json(raw)
+            value, written = read_and_write(raw)
             is_many = isinstance(value, list) and form.takes != "one"
             if form.takes == "many" and not is_many:
                 raise Invalid([Problem("", "a batch is a JSON array of CloudEvents")])
@@ -86,7 +86,7 @@ class Receiver:
             return await self._many(value, caller, form)
         if len(raw) > self._most_event:
             return _respond(self._too_large(_id_of(value)))
-        return _respond(await self._one(value, caller, form))
+        return _respond(await self._one(value, caller, form, written))
 
     async def _proven(self, request: web.Request) -> tuple[Caller, bytes | None]:
         """Who sent this, and the raw body where it had to be read to know."""
@@ -114,9 +114,11 @@ class Receiver:
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body came too slowly") from None
 
-    async def _one(self, value: Any, caller: Caller, form: Form) -> Answer:
+    async def _one(self, value: Any, caller: Caller, form: Form, written: bytes | None = None) -> Answer:
         try:
             parsed = form.event(value)
+            if form is PLAIN:
+                parsed.written = written
         except Invalid as error:
             self._recorder.invalid()
             return _invalid(_id_of(value), error)

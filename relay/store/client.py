@@ -304,7 +304,7 @@ class GroupCommit:
 
     async def __call__(self, op: Op) -> Any:
         """The reply to one operation."""
-        (reply,) = await self.many((op,))
+        (reply,) = await self.asked((op,))
         return reply
 
     async def many(self, ops: Sequence[Op]) -> list[Any]:
