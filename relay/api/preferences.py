@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from relay.api.bodies import Body, read_body
 from relay.api.partners import existing
-from relay.api.problems import Fault, invalid, not_found
+from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import PreferencesShape
 from relay.fields import time_zone
@@ -123,7 +123,7 @@ def _contact(call: Call) -> str:
     try:
         return _MAILBOX.validate_python(call.part("email"))
     except ValidationError:
-        raise invalid([Fault("", "give one e-mail address, such as it@relecloud.example")]) from None
+        raise not_found("customer contact") from None  # no address, nobody's
 
 
 def _chosen(body: PreferencesBody, now_ms: int) -> Preferences:
