@@ -32,6 +32,9 @@ from relay.store.stored import dump
 
 _AHEAD = 6
 """Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
+_FIRST = 4
+"""How many a pass has out at first. Each that is accepted lets one more go, up to the window; each that fails takes
+half away: what hangs does so in small numbers, and ends in small numbers."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
 
@@ -72,6 +75,7 @@ class Drain:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._senders = 0
+        self._most_senders = min(_FIRST, tools.window)
         self._out = 0
         self._wake = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
@@ -188,7 +192,6 @@ class Drain:
         if self._tools.follow is not None and reader is not None and reader.suppressed is not None:
             # Before they are canceled: a pass that dies in between does it again.
             await self._tools.follow([one.delivery for one in taken], self._tools.clock())
-        loop = asyncio.get_running_loop()
         for one, (body, link) in zip(taken, bodies, strict=True):
             known = registered.get(slot_of(one.delivery.recipient), Registered(None, {}))
             if not self._may_go(one, known, reader):
@@ -205,7 +208,12 @@ class Drain:
             self._put_back()
         elif self._results:
             self._notice()
-        for _ in range(min(len(self._ready), self._tools.window - self._senders)):
+        self._employ()
+
+    def _employ(self) -> None:
+        """As many senders as there may be, if there is something for them to do."""
+        loop = asyncio.get_running_loop()
+        for _ in range(min(len(self._ready), self._most_senders - self._senders)):
             self._senders += 1
             task = loop.create_task(self._send_all())
             self._tasks.add(task)
@@ -250,7 +258,7 @@ class Drain:
     async def _send_all(self) -> None:
         """One of the window's senders: whatever is ready, one after the other, until nothing is."""
         try:
-            while self._ready:
+            while self._ready and self._senders <= self._most_senders:
                 if self.stopping or self._hold:
                     self._return_ready()
                 elif self._out == 0:
@@ -339,6 +347,12 @@ class Drain:
                     self._return_ready()
         if decision.gone:
             self._hold = True
+        if attempt.outcome is Outcome.ACCEPTED:
+            if self._most_senders < tools.window:
+                self._most_senders += 1
+                self._employ()
+        elif counts(attempt.outcome):
+            self._most_senders = max(min(_FIRST, tools.window), self._most_senders // 2)
         if attempt.outcome is not Outcome.ACCEPTED or self._breaker is not CLOSED:
             self._judge(one, attempt, now)
         self._answered.append((one, attempt))

@@ -117,6 +117,26 @@ async def test_on_recovery_what_waited_goes_in_order_and_faster_and_faster(world
     assert (await breaker(member)) == {"state": "closed", "since": None, "next_probe_at": None, "window": None}
 
 
+async def test_who_answers_soon_has_its_whole_window_and_who_hangs_a_few_requests(valkey_url: str) -> None:
+    settings = {
+        "RELAY_BREAKER__FAILURES_TO_OPEN": "0",
+        "RELAY_WORKER__ENDPOINT_WINDOW": "8",
+        "RELAY_WORKER__REQUEST_TIMEOUT_SECONDS": "0.5",
+    }
+    async with inside(valkey_url, **settings) as world:
+        quick = await world.api.register("contoso", world.hooks)
+        hung = await world.api.register("fabrikam", world.hooks)
+        world.hooks.always(Answer(delay_s=0.05), quick.path)
+        world.hooks.always(Answer(hang=True), hung.path)
+        for n in range(24):
+            await world.api.post(step(f"tr-{n}", "created", 1))
+        await world.sweep()
+        assert max(one.together for one in at(world.hooks.requests, quick)) == 8
+        silent = at(world.hooks.requests, hung)
+        assert len([one for one in silent if one.at_ms - silent[0].at_ms < 400]) <= 4
+        assert len({one.message_id for one in at(world.hooks.requests, hung)}) == 24
+
+
 async def test_the_backlog_keeps_to_the_rate_limit(world: Inside) -> None:
     member = await world.api.register("contoso", world.hooks, rate_limit=60)
     world.hooks.always(Answer(500), member.path)
