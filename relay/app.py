@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from relay.api import add_routes
+from relay.api.ses_bounces import opened as ses_opened
 from relay.auth import AUTH
 from relay.config import Config, missing_secrets
 from relay.door import Door
@@ -80,6 +81,7 @@ def create_app(services: Services) -> web.Application:
     )
     app.router.add_post("/v1/events", receiver.post)
     app.cleanup_ctx.append(_counting)
+    app.cleanup_ctx.append(ses_opened)
     add_sources(app)
     return app
 

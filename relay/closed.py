@@ -163,6 +163,7 @@ class SuppressionSource(_Word):
 
     SMTP = "smtp"  # the mail server refused the address while it was sent to
     REPORT = "report"  # a delivery status notification or a complaint that came by e-mail
+    SES = "ses"  # Amazon SES, by SNS
     POSTMARK = "postmark"  # Postmark's webhook
     SENDGRID = "sendgrid"  # SendGrid's event webhook
     OPERATOR = "operator"  # by the API or at a terminal

@@ -5,6 +5,7 @@ The `[mail]` part of the settings, and the tables inside it (see relay.config).
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
@@ -12,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _Seconds = Annotated[float, Field(gt=0)]
 _Positive = Annotated[int, Field(gt=0)]
+_TOPIC = re.compile(r"arn:aws(-cn|-us-gov)?:sns:[a-z]{2}(-[a-z]+)+-[0-9]{1,2}:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII)
+_FOLDER = re.compile(r"https?://[^\s/?#@]+/([^\s?#]*/)?")
 
 
 _LONGEST = 15
@@ -24,6 +27,18 @@ def _mailbox_or_none(text: str) -> str:
         raise ValueError(
             f"give a mailbox such as bounces@relay.example, with at most {_LONGEST} ASCII characters and no plus sign before the @"
         )
+    return text
+
+
+def _topic(text: str) -> str:
+    if not _TOPIC.fullmatch(text):
+        raise ValueError("give a standard topic of SNS by its ARN, such as arn:aws:sns:eu-west-1:123456789012:bounces")
+    return text
+
+
+def _folder_or_none(text: str) -> str:
+    if text and not _FOLDER.fullmatch(text):
+        raise ValueError("give https://host/ with a slash at its end")
     return text
 
 
@@ -111,3 +126,6 @@ class BouncesSection(_Table):
     return_seconds: _Seconds
     postmark_password: Annotated[str, Field(repr=False, pattern=r"^(.{16,})?$")]
     sendgrid_key: str
+    ses_topics: tuple[Annotated[str, AfterValidator(_topic)], ...]
+    ses_sha1: bool
+    ses_url: Annotated[str, AfterValidator(_folder_or_none)]

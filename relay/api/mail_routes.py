@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from relay.api import bounces, deliveries, provider_bounces, suppressions
+from relay.api import bounces, deliveries, provider_bounces, ses_bounces, suppressions
 from relay.api.route import GONE, PAGE, Access, Answer, Param, Route, one_of
 from relay.api.shapes import DeliveryShape, SuppressionShape
 from relay.closed import SuppressionReason
@@ -62,5 +62,10 @@ PROVIDERS: tuple[tuple[Route, Callable[[web.Request], Awaitable[web.StreamRespon
            "SendGrid's event webhook: bounces and complaints", None,
            (Answer(200, "It is taken.", provider_bounces.HeardShape),), refuses=(401, 404, 408, 413, 422, 429, 503),
            about=f"Proven by its signature (ECDSA). {_SET_UP}"), provider_bounces.sendgrid),
+    (Route("POST", "/v1/bounces/ses", "heardSes", "Mail", Access.PUBLIC,
+           "Amazon SES, by SNS: bounces and complaints", None,
+           (Answer(200, "It is taken.", provider_bounces.HeardShape),), refuses=(401, 404, 408, 413, 429, 503),
+           about="Proven by its signature (RSA), for the topics that are set up alone; their confirmation of the "
+                 f"subscription is answered by itself. {_SET_UP}"), ses_bounces.ses),
 )  # fmt: skip
 """What mail providers call."""

@@ -37,7 +37,7 @@ async def postmark(request: web.Request) -> web.StreamResponse:
         raise not_found("webhook")
     if not providers.proves_postmark(request.headers.get("Authorization", ""), password):
         raise NotAuthenticated("give the password of bounces.postmark_password (Basic)")
-    return await _take(services, providers.postmark(_json(await _raw(request, services))))
+    return await take_all(services, providers.postmark(_json(await read_raw(request, services))))
 
 
 async def sendgrid(request: web.Request) -> web.StreamResponse:
@@ -46,22 +46,24 @@ async def sendgrid(request: web.Request) -> web.StreamResponse:
     text = services.config.bounces.sendgrid_key
     if not text:
         raise not_found("webhook")
-    raw = await _raw(request, services)
+    raw = await read_raw(request, services)
     signature, timestamp = (
         request.headers.get(name, "") for name in (providers.SENDGRID_SIGNATURE, providers.SENDGRID_TIMESTAMP)
     )
     if not providers.proves_sendgrid(providers.sendgrid_key(text), signature, timestamp, raw, services.clock()):
         raise NotAuthenticated("this is not signed with the key of bounces.sendgrid_key, or very long ago")
-    return await _take(services, providers.sendgrid(_json(raw)))
+    return await take_all(services, providers.sendgrid(_json(raw)))
 
 
-async def _take(services: Services, reports: Iterable[Report]) -> web.Response:
+async def take_all(services: Services, reports: Iterable[Report]) -> web.Response:
+    """Draw the consequences of what was proven, and answer. StoreError and Contended: it is to come again."""
     bounces, _ = bounces_of(services)
     done = [await bounces.take(report, services.clock()) for report in reports]
     return answer(HeardShape(suppressed=sum(done)))
 
 
-async def _raw(request: web.Request, services: Services) -> bytes:
+async def read_raw(request: web.Request, services: Services) -> bytes:
+    """The body, as it came. Problem 408 when it comes too slowly."""
     try:
         async with asyncio.timeout(services.config.server.body_timeout_seconds):
             return await request.read()

@@ -1,7 +1,8 @@
 """What do mail providers' webhooks report, and did they really send it?
 
-Postmark posts one event, and shows a password (Basic); SendGrid posts an array, signed with ECDSA over P-256. Both
-name the address; their words are put in ours, and what is not about a bounce or a complaint is left out.
+Postmark posts one event, and shows a password (Basic); SendGrid posts an array, signed with ECDSA over P-256; Amazon SES
+publishes to SNS, whose messages `relay.mail.sns` proves. All name the address; their words are put in ours, and what is
+not about a bounce or a complaint is left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterator
+from email.utils import parseaddr
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -35,6 +37,11 @@ _POSTMARK = {
     "SpamComplaint": Severity.COMPLAINT,
 }
 """Its types of bounce. Absence notes, blocks and changes of address are not here: they say nothing of a mailbox."""
+_SES_LISTED = frozenset({"Suppressed", "OnAccountSuppressionList"})
+"""SES did not try, because the address bounced before."""
+_SES_OF_THE_MESSAGE = frozenset(
+    {"MessageTooLarge", "ContentRejected", "AttachmentRejected", "UnsubscribedRecipient"}
+)
 
 
 def postmark(event: Any) -> Iterator[Report]:
@@ -103,6 +110,47 @@ def proves_sendgrid(
     except (binascii.Error, ValueError, InvalidSignature):
         return False
     return True
+
+
+def ses(event: Any, message_id: str) -> Iterator[Report]:
+    """What Amazon SES reports: a notification (`notificationType`) or a published event (`eventType`), both of the same
+    shape. `message_id` is that of SNS, which stands in where there is no feedback id."""
+    fields = _fields(event)
+    match _text(fields, "notificationType") or _text(fields, "eventType"):
+        case "Bounce":
+            about, recipients = _fields(fields.get("bounce")), "bouncedRecipients"
+        case "Complaint":
+            about, recipients = _fields(fields.get("complaint")), "complainedRecipients"
+        case _:
+            return
+    is_complaint = recipients == "complainedRecipients"
+    if is_complaint and _text(about, "complaintFeedbackType") == "not-spam":  # the reader took it out of the junk
+        return
+    id_ = f"ses:{_text(about, 'feedbackId') or message_id}"
+    among = about.get(recipients)
+    for one in among if isinstance(among, list) else []:
+        recipient = _fields(one)
+        email, status = parseaddr(_text(recipient, "emailAddress"))[1], _text(recipient, "status")
+        severity = Severity.COMPLAINT if is_complaint else _ses_severity(about, status)
+        if "@" in email:
+            yield Report(id_, email, severity, SuppressionSource.SES, status, _text(recipient, "diagnosticCode"))
+
+
+def _ses_severity(bounce: dict[str, Any], status: str) -> Severity:
+    """SES's own sorting, except that a status that is about the message or its sender says nothing of the address."""
+    subtype = _text(bounce, "bounceSubType")
+    if subtype in _SES_LISTED:
+        return Severity.HARD
+    if subtype in _SES_OF_THE_MESSAGE or (status and severity_of(status) is Severity.NONE):
+        return Severity.NONE
+    match _text(bounce, "bounceType"):
+        case "Permanent":
+            return Severity.HARD
+        case "Undetermined":
+            return Severity.SOFT
+        case "Transient" if status or subtype == "MailboxFull":
+            return Severity.SOFT
+    return Severity.NONE  # an absence note comes as Transient, with no status
 
 
 def _fields(event: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which certificate signed a callback, and may it?
+"""Which certificate signed what came in, and may it?
 
 Fetched from a pinned folder over the guarded session, without redirects, at most 64 KiB, and kept: forged
 requests cost no request of ours for each, and a certificate host that is down delays nothing that was
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +20,7 @@ from cryptography import x509
 
 from relay.config_sources import PartnerCenter
 from relay.errors import ConfigError, RelayError
-from relay.sources.signature import Forged, check_certificate, read_certificates
+from relay.sources.signature import Forged, read_certificates
 from relay.times import from_ms
 
 _MOST_BYTES = 65_536
@@ -41,18 +42,18 @@ class _Kept:
 
 
 class Certificates:
-    """Fetches, checks and keeps signers' certificates."""
+    """Fetches, checks and keeps signers' certificates. `check(chain, now)` raises Forged for one that may not sign."""
 
     def __init__(
         self,
         session: ClientSession,
-        settings: PartnerCenter,
-        authorities: list[x509.Certificate],
+        timeout_s: float,
+        check: Callable[[Sequence[x509.Certificate], datetime], None],
         clock: Callable[[], int],
     ) -> None:
         self._session = session
-        self._settings = settings
-        self._authorities = authorities
+        self._timeout = ClientTimeout(total=timeout_s)
+        self._check = check
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._fetching: dict[str, asyncio.Task[_Kept]] = {}
@@ -70,7 +71,7 @@ class Certificates:
                     raise
         if kept.wrong:
             raise kept.wrong
-        check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
+        self._check(kept.chain, from_ms(now))
         return kept.chain[0]
 
     async def _fetch(self, url: str) -> _Kept:
@@ -87,10 +88,9 @@ class Certificates:
         if len(self._fetched_ms) >= _FETCHES_A_MINUTE:
             raise CertificateAway("too many certificates were asked for in a minute")
         self._fetched_ms.append(now)
-        timeout = ClientTimeout(total=self._settings.timeout_seconds)
         try:
             async with self._session.get(
-                url, allow_redirects=False, timeout=timeout, headers={"Accept-Encoding": "identity"}
+                url, allow_redirects=False, timeout=self._timeout, headers={"Accept-Encoding": "identity"}
             ) as answer:
                 if answer.status >= 500 or answer.status == 429:
                     raise CertificateAway(f"the certificate's host answers {answer.status}")
@@ -104,7 +104,7 @@ class Certificates:
             if not 0 < len(raw) <= _MOST_BYTES:
                 raise Forged("there is no certificate at the address")
             kept.chain = read_certificates(raw)
-            check_certificate(kept.chain, self._authorities, self._settings.organisation, from_ms(now))
+            self._check(kept.chain, from_ms(now))
         except Forged as forged:
             kept.wrong = forged
         if len(self._kept) >= _MOST_KEPT:

@@ -7,11 +7,13 @@ web process takes what comes in; a worker process works (`Work`), once a second,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiohttp import web
+from cryptography.x509 import Certificate
 
 from relay.dialer import open_session
 from relay.door import Door
@@ -23,6 +25,7 @@ from relay.sources.parties import Parties
 from relay.sources.partner_api import PartnerApi, source_of
 from relay.sources.partner_center import PartnerCenterDoor
 from relay.sources.registration import WATCH, Registrar
+from relay.sources.signature import check_certificate
 from relay.sources.sims import SOURCE
 from relay.sources.soracom import Facade
 from relay.sources.trouble import Health
@@ -111,11 +114,15 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
             for one in settings.tenants
         }
         authorities = read_authorities(settings) if settings.tenants else []
+
+        def check(chain: Sequence[Certificate], now: datetime) -> None:
+            check_certificate(chain, authorities, settings.organisation, now)
+
         yield Listening(
             services=services,
             partner_center=PartnerCenterDoor(
                 settings,
-                Certificates(session, settings, authorities, clock),
+                Certificates(session, settings.timeout_seconds, check, clock),
                 store.sources,
                 healths,
                 clock,

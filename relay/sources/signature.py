@@ -28,10 +28,11 @@ MOST_CERTIFICATES = 8
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\.(?:cer|crt|pem)", re.ASCII)
 _SHORTEST_RSA_BITS = 2048
 _LONGEST_SIGNATURE = 2048
+_SHA256 = hashes.SHA256()
 
 
 class Forged(Exception):
-    """The request does not prove that Partner Center sent it; says why, never what it carried."""
+    """The request does not prove who sent it; says why, never what it carried."""
 
 
 class Untrusted(Forged):
@@ -58,13 +59,18 @@ def proof_of(headers: Mapping[str, str], folders: Sequence[str]) -> Proof:
     url = headers.get("X-MS-Certificate-Url", "").strip()
     if not is_pinned(url, folders):
         raise Forged("the certificate is not in a folder that this relay trusts")
+    return Proof(read_signature(encoded.strip()), url)
+
+
+def read_signature(text: str) -> bytes:
+    """A signature of RSA from base64. Raises Forged."""
     try:
-        signature = base64.b64decode(encoded.strip(), validate=True)
+        signature = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Forged("the signature is not base64") from None
     if not 0 < len(signature) <= _LONGEST_SIGNATURE:
         raise Forged("the signature is not one of RSA")
-    return Proof(signature, url)
+    return signature
 
 
 def is_pinned(url: str, folders: Sequence[str]) -> bool:
@@ -100,9 +106,7 @@ def check_certificate(
     }
     if organisation.casefold() not in names:
         raise Forged("the certificate is another organisation's")
-    if not _is_valid(leaf, now):
-        raise Forged("the certificate is not valid now")
-    _key_of(leaf)
+    check_signer(leaf, now)
     trusted = {one.fingerprint(hashes.SHA256()) for one in authorities}
     here, rest = leaf, list(chain[1:])
     for _ in range(MOST_CERTIFICATES):
@@ -120,10 +124,22 @@ def check_certificate(
     )
 
 
-def verify(raw: bytes, signature: bytes, certificate: x509.Certificate) -> None:
-    """Returns when the certificate's key signed the raw body. Raises Forged."""
+def check_signer(certificate: x509.Certificate, now: datetime) -> None:
+    """Returns when the certificate is valid at `now` and its key is RSA and long enough. Raises Forged."""
+    if not _is_valid(certificate, now):
+        raise Forged("the certificate is not valid now")
+    _key_of(certificate)
+
+
+def verify(
+    raw: bytes,
+    signature: bytes,
+    certificate: x509.Certificate,
+    digest: hashes.HashAlgorithm = _SHA256,
+) -> None:
+    """Returns when the certificate's key signed `raw` (RSA, PKCS#1 v1.5). Raises Forged."""
     try:
-        _key_of(certificate).verify(signature, raw, padding.PKCS1v15(), hashes.SHA256())
+        _key_of(certificate).verify(signature, raw, padding.PKCS1v15(), digest)
     except InvalidSignature:
         raise Forged("the signature is not one of this body") from None
 

@@ -23,7 +23,7 @@ DECISIONS = {
     "relay.accounts", "relay.retention", "relay.bounces", "relay.breaker", "relay.chain", "relay.cloud_events", "relay.deadlines", "relay.egress", "relay.formats", "relay.intake", "relay.lifecycle",
     "relay.limits", "relay.bundles", "relay.people", "relay.plan", "relay.preferences", "relay.readers",
     "relay.retry", "relay.signing", "relay.view",
-    "relay.mail.pace", "relay.mail.standing", "relay.mail.verdict",
+    "relay.mail.pace", "relay.mail.sns", "relay.mail.standing", "relay.mail.verdict",
     "relay.advice", "relay.findings", "relay.misread", "relay.mistakes",
     "relay.sources.callback", "relay.sources.entity", "relay.sources.signature", "relay.sources.sims", "relay.sources.steps",
     "relay.sandbox.clock", "relay.sandbox.desk", "relay.sandbox.faults", "relay.sandbox.system",
