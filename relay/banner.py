@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
+import shutil
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 
-def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_link: str) -> str:
-    """The addresses, the way in and three `curl` lines that work when pasted."""
+def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_link: str, play: str) -> str:
+    """The addresses, the way in and three `curl` lines that work when pasted. `play` is the command that plays
+    in the sandbox."""
     mailbox = f"{url}/mailbox?key={mailbox_link}   (signs you in, once; later with the token)"
     if own_mail:
         mailbox = "e-mail goes to the server that RELAY_MAIL__URL names"
@@ -21,7 +25,7 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_l
         f"  The API to read     {url}/docs",
         f"  The mailbox         {mailbox}",
         f"  The sandbox         {url}/sandbox?key={sandbox_link}   (play a whole transfer of either kind)",
-        "    at a terminal     relay sandbox play subscription-completed   (--list says what else)",
+        f"    at a terminal     {play}   (--list says what else)",
         f"  Operator token      {token}",
         "",
         "  Register a partner:",
@@ -37,6 +41,18 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_l
         "",
     ]
     return "\n".join(lines)
+
+
+def play_command(started_as: str, data: Path) -> str:
+    """The command that plays in the sandbox over the folder `data`, for another terminal in this directory:
+    of the program that was `started_as`, which a virtual environment that is not activated keeps off the PATH."""
+    relay = [started_as]
+    if Path(started_as).name == "__main__.py":
+        relay = [sys.executable, "-m", "relay"]
+    elif (found := shutil.which("relay")) and Path(found).absolute() == Path(started_as).absolute():
+        relay = ["relay"]
+    folder = [] if data == Path(".relay").absolute() else ["--data", str(data)]
+    return shlex.join([*relay, "sandbox", "play", *folder, "subscription-completed"])
 
 
 _PARTNER: dict[str, Any] = {

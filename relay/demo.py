@@ -12,7 +12,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -55,30 +54,26 @@ class DemoError(RelayError):
 
 
 class Demo:
-    """The demonstration over a running relay."""
+    """The demonstration over a running relay; its partners listen already, at `receiver`."""
 
-    def __init__(self, url: str, token: str, data: Path, say: Say, *, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, url: str, token: str, receiver: Receiver, say: Say, *, pause_s: float = PAUSE_S) -> None:
         self._url = url
         self._token = token
-        self._data = data
+        self._receiver = receiver
         self._say = say
         self._pause_s = pause_s
 
     async def run(self) -> None:
-        """Register, play, then keep the partners listening until cancelled."""
+        """Register and play."""
         headers = {"Authorization": f"Bearer {self._token}"}
-        async with (
-            Receiver(self._data, self._say) as receiver,
-            aiohttp.ClientSession(headers=headers) as session,
-        ):
+        async with aiohttp.ClientSession(headers=headers) as session:
             api = _Api(self._url, session)
             for id_ in PARTNERS:
-                receiver.trust(id_, await _registered(api, id_, receiver.url(id_)))
+                self._receiver.trust(id_, await _registered(api, id_, self._receiver.url(id_)))
             self._say("demo", f"{len(PARTNERS)} partners listen; {len(lives())} transfers are played")
             for name, life in lives().items():
                 await self._play(api, name, life)
             await self._show_where(api)
-            await asyncio.Event().wait()
 
     async def _play(self, api: _Api, name: str, life: list[dict[str, Any]]) -> None:
         self._say("demo", f"— {name.replace('-', ' ')} —")

@@ -2,15 +2,17 @@
 
 A small server on this machine, one path a partner, that verifies each signature against that endpoint's
 secret and says what it took. It asks for the same port at each start, so that what is owed from the
-last one finds it.
+last one finds it, and lets a POST that comes before its partner knows the secret wait a little.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import orjson
 from aiohttp import web
@@ -20,6 +22,8 @@ from relay.errors import SignatureError
 from relay.signing import HmacKey, verify
 from relay.supervise import Say
 
+_PATIENCE_S: Final = 5.0  # for the secret; less than the relay waits for an answer
+
 
 class Listeners:
     """Partners that verify what they are told. `trust` says by which secret."""
@@ -27,16 +31,19 @@ class Listeners:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._keys: dict[str, list[HmacKey]] = {}
+        self._trusted = asyncio.Event()
 
     def trust(self, partner: str, secret: str) -> None:
         """`partner` verifies with this secret from now on."""
         self._keys[partner] = [HmacKey.parse(secret)]
+        self._trusted.set()
+        self._trusted = asyncio.Event()
 
     async def take(self, request: web.Request) -> web.Response:
         """A POST to the partner that the path names."""
         partner = request.match_info["partner"]
         body = await request.read()
-        keys = self._keys.get(partner)
+        keys = await self._keys_of(partner)
         if keys is None:  # it is not told its secret yet: the relay tries again
             return web.Response(status=503)
         try:
@@ -51,6 +58,13 @@ class Listeners:
             "partner", f"{partner} was told as {data.get('role', 'partner')}: {what}, signature verified"
         )
         return web.Response(status=204)
+
+    async def _keys_of(self, partner: str) -> list[HmacKey] | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while partner not in self._keys:
+                    await self._trusted.wait()
+        return self._keys.get(partner)
 
 
 class Receiver:

@@ -26,11 +26,12 @@ import aiohttp
 
 from relay.api.operator_pages import SIGNED_IN
 from relay.auth import new_token
-from relay.banner import banner
+from relay.banner import banner, play_command
 from relay.catcher import Catcher
 from relay.config import Config, load
 from relay.data import defaults_path
 from relay.demo import Demo
+from relay.demo_partner import Receiver
 from relay.embedded import EmbeddedError, EmbeddedValkey, free_port, kept_secret
 from relay.errors import RelayError
 from relay.model import TokenHolder
@@ -160,6 +161,9 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
         client = connect(config)
         stack.push_async_callback(client.close)
         catcher = await stack.enter_async_context(Catcher(Mailbox(client), told=_caught))
+        receiver = Receiver(options.data, say)
+        if options.demo:  # before the worker: what is owed from the last time goes to those who listen
+            await stack.enter_async_context(receiver)
         child = with_sandbox(options, child_environ(options, port, valkey.url, catcher.url, environ), environ)
         children = {
             "web": Child("web", [sys.executable, "-m", "relay", "serve"], child, say),
@@ -173,9 +177,11 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
             link, to_sandbox = [await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S) for _ in range(2)]
             own_mail = "RELAY_MAIL__URL" in stated(environ)
             await _introduced(url, load(None, child), stop)
-            _print(banner(url, config.secrets.operator_token, link, own_mail=own_mail, sandbox_link=to_sandbox))
+            play = play_command(sys.argv[0], options.data)
+            token = config.secrets.operator_token
+            _print(banner(url, token, link, own_mail=own_mail, sandbox_link=to_sandbox, play=play))
             if options.demo:
-                demo = Demo(url, config.secrets.operator_token, options.data, say)
+                demo = Demo(url, token, receiver, say)
                 tasks.append(asyncio.create_task(demo.run()))
         await _stopped(stop, tasks)
         await _end(children, tasks, config)

@@ -117,8 +117,9 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command `--url`, `--token` and `--json`, and an `Api` as its first argument."""
 
     @click.option(
-        "--url", envvar="RELAY_URL", default=DEFAULT_URL, show_default=True, help="Where the relay is."
-    )
+        "--url", envvar="RELAY_URL", default=DEFAULT_URL, show_default=True,
+        help="Where the relay is; also RELAY_URL.",
+    )  # fmt: skip
     @click.option(
         "--token",
         envvar=["RELAY_TOKEN", "RELAY_OPERATOR_TOKEN"],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from relay.banner import banner, sample_event
+from relay.banner import banner, play_command, sample_event
 from relay.config import load, missing_secrets
 from relay.config_sources import PartnerCenter
 from relay.data import defaults_path
@@ -115,7 +116,7 @@ def test_links_can_be_followed_wherever_it_listens(tmp_path: Path, host: str, ur
 
 def test_the_three_lines_of_curl_are_whole() -> None:
     token = "it's a token with a quote, and 40 characters"
-    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False, sandbox_link="other")
+    text = banner("http://127.0.0.1:8080", token, "link", own_mail=False, sandbox_link="other", play="relay sandbox play")
     lines = [line for line in text.splitlines() if line.startswith("curl")]
     words = [shlex.split(line.removesuffix("; echo")) for line in lines]
     assert len(words) == 3
@@ -124,6 +125,22 @@ def test_the_three_lines_of_curl_are_whole() -> None:
     posted = json.loads(words[1][-1])["transfer"]
     assert posted["source"]["id"] == "contoso"
     assert words[2][4] == f"http://127.0.0.1:8080/v1/transfers/{posted['id']}"
+
+
+def test_the_command_that_plays_works_where_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "bin" / "relay"
+    installed.parent.mkdir()
+    installed.write_text("#!/bin/sh\n")
+    installed.chmod(0o755)
+    here = Path(".relay").absolute()
+    monkeypatch.setenv("PATH", "")
+    assert play_command(".venv/bin/relay", here) == ".venv/bin/relay sandbox play subscription-completed"
+    assert play_command("/x/relay/__main__.py", here).startswith(f"{shlex.quote(sys.executable)} -m relay sandbox play ")
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert play_command(str(installed), here) == "relay sandbox play subscription-completed"
+    assert play_command(".venv/bin/relay", here).startswith(".venv/bin/relay ")  # another one than that of the PATH
+    elsewhere = play_command(str(installed), tmp_path / "my data")
+    assert shlex.split(elsewhere)[3:] == ["--data", str(tmp_path / "my data"), "subscription-completed"]
 
 
 def test_the_event_of_the_banner_and_every_life_are_valid_events() -> None:
