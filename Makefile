@@ -62,7 +62,7 @@ pictures: setup browser ## the pictures of mails in docs/pictures anew
 	$(BIN)/relay preview preview
 	$(BIN)/python -m tools.pictures --docs preview
 
-check-browser: setup browser ## axe-core and Chromium look over every e-mail; installs Chromium (Debian) or fails
+check-browser: setup browser ## axe-core and Chromium look over every e-mail and page; installs Chromium (Debian) or fails
 	$(BIN)/python -m tools.accessibility
 
 browser:

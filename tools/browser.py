@@ -1,7 +1,7 @@
 """What does a real browser make of a page?
 
 Chromium without a window, spoken to over its DevTools protocol on loopback: sizes, colour schemes, pictures and
-JavaScript. Nothing it shows may load anything: requests other than for files and data are refused.
+JavaScript. Nothing it shows may load anything from elsewhere: only files, data and this machine are reached.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _START_S = 60
+_LOADED = """new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))"""
 
 
 class BrowserError(Exception):
@@ -57,6 +58,17 @@ class Page:
         tree = await self.send("Page.getFrameTree")
         await self.send("Page.setDocumentContent", frameId=tree["frameTree"]["frame"]["id"], html=html)
 
+    async def open(self, url: str) -> None:
+        """Go to a page of a server on this machine and wait for all of it; BrowserError when there is none."""
+        gone = await self.send("Page.navigate", url=url)
+        if "errorText" in gone:
+            raise BrowserError(f"{url}: {gone['errorText']}")
+        await self.loaded()
+
+    async def loaded(self) -> None:
+        """Wait until the page has all that belongs to it."""
+        await self.run(_LOADED)
+
     async def run(self, script: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""
         done = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
@@ -83,7 +95,7 @@ async def browser() -> AsyncIterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         process = await asyncio.create_subprocess_exec(
             program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-            "--disable-dev-shm-usage", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--disable-dev-shm-usage", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             "--remote-debugging-port=0", f"--user-data-dir={home}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

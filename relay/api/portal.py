@@ -22,10 +22,10 @@ from relay.api.browsers import from_our_page
 from relay.api.deliveries import shown as delivery_shown
 from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
-from relay.api.partners import known as known_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
 from relay.model import Endpoint, Partner
+from relay.readers import BOUNCES
 from relay.services import SERVICES, Services
 from relay.times import format_ms, to_datetime
 
@@ -112,13 +112,16 @@ async def show(request: web.Request) -> web.StreamResponse:
             text="Ask whoever runs the relay for a sign-in link.",
         )
     endpoints = await services.store.registry.list_endpoints(partner.key)
+    readers = await services.book.several([agent.email for agent in partner.admin_agents])
     activity = await services.store.ledger.activity(partner.key, limit=_SHOWN)
     return pages.page(
         "portal.html",
         partner=partner,
         endpoints=await asyncio.gather(*(with_health(services, one) for one in endpoints[:_ENDPOINTS_READ])),
         endpoint_count=len(endpoints),
-        people=(await known_partner(services, partner)).admin_agents,
+        people=list(zip(partner.admin_agents, [one.suppressed for one in readers], strict=True)),
+        bounces=BOUNCES,
+        when_ms=lambda at_ms: _when(format_ms(at_ms)),
         deliveries=await _deliveries(services, endpoints),
         activity=[activity_shown(partner.key, record) for record in activity.data],
         when=_when,

@@ -119,13 +119,15 @@ async def test_many_messages_that_fail_in_a_row_suppress(world: Inside) -> None:
 
 async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
     await bounced_agent(world, "550 5.1.1 user unknown")
+    await world.api.ask("POST", "/v1/suppressions", {"email": "ben@contoso.example", "note": "between us"}, expect=201)
     link = await world.api.ask("POST", "/v1/partners/contoso/portal-links", expect=201)
     path = "/portal/" + link["url"].partition("/portal/")[2]
     async with world.api.http.get(world.api.base + path, allow_redirects=False) as answer:
         session = answer.cookies["relay_portal"].value
     _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
     assert "5.1.1 user unknown" in " ".join(page.split())
-    assert page.count("bounced</span>") == 1
+    assert page.count("bounced</span>") == page.count("stopped</span>") == 1
+    assert page.count("sent</span>") == len(AGENTS) - 2 and "between us" not in page
 
 
 async def test_a_bounced_customer_address_is_corrected_and_the_message_sent_again(world: Inside) -> None:
