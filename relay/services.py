@@ -156,7 +156,8 @@ async def open_services(
             mailer = Mailer(config.mail, pace=store.paces.take)
             stack.push_async_callback(mailer.close)
         pool = open_pool(config.store.arq_url or config.store.url)
-        stack.push_async_callback(pool.aclose)
+        # A pool handed to redis-py is closed with its client only when that is said.
+        stack.push_async_callback(pool.aclose, close_connection_pool=True)
         fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
         stack.push_async_callback(fan_out.close)
         stack.push_async_callback(deliver.close)

@@ -7,7 +7,6 @@ tests here are synchronous, as the tools that drive them are; the receivers live
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import secrets
@@ -15,7 +14,6 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -31,7 +29,6 @@ schemathesis.serializer.alias("message/rfc822", "text/plain")
 
 T = TypeVar("T")
 
-FOLDER = Path(__file__).parent
 SEGMENT = "jp-" + "k" * 32
 """Of a façade for SORACOM, which is never reached."""
 SORACOM = {
@@ -110,21 +107,6 @@ class Furniture:
 
     known: dict[str, str]
     tokens: dict[str, str]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tools that drive the tests here leave sockets of their own to the collector. It is asked for them before
-    the next test, which may be of something else and would be blamed."""
-    for item in items:
-        if item.path.parent == FOLDER:
-            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="session")
