@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from icalendar import Calendar, Event
 
 from relay.embedded import EmbeddedValkey
+from tests.fakes.signatures import believed, keys
 from tests.fakes.smtp import HANG_UP, SILENCE, Received
 from tests.pipeline.caller import eventually
 from tests.pipeline.events import step
@@ -85,6 +88,61 @@ async def test_a_worker_that_died_is_followed_by_one_that_sends_the_same_bytes(m
 
     await eventually(arrived, "another worker sends the mail")
     assert mail.offered == [mail.messages[0].raw] * 2
+
+
+# --- one click, and who vouches for it ---------------------------------------------------------------------
+
+ONE_CLICK = ("List-Unsubscribe", "List-Unsubscribe-Post")
+AOI = "aoi@contoso.example"
+
+
+@pytest.fixture
+async def signing(valkey_url: str) -> AsyncIterator[Inside]:
+    """The relay signs with two keys, and people reach it over https. Aoi is told once a day."""
+    secret = json.dumps([one.model_dump() for one in keys()])
+    async with inside(valkey_url, RELAY_MAIL__DKIM=secret, RELAY_SERVER__PUBLIC_URL="https://relay.example") as made:
+        made.pass_time(-3 * 86_400)  # a receiver believes no signature of tomorrow
+        agents = [{"email": AOI, "name": "Aoi", "locale": "ja"}, {"email": "ben@contoso.example", "name": "Ben"}]
+        await made.api.register("contoso", admin_agents=agents)
+        choices = f"/v1/partners/contoso/admin-agents/{AOI}/preferences"
+        await made.api.ask("PUT", choices, {"types": {"transfer.created": "daily"}})
+        yield made
+
+
+def without(name: str, raw: bytes) -> bytes:
+    """The mail as it is when somebody took this header away."""
+    gone, count = re.subn(rb"(?m)^%s: .*\r\n(?:[ \t].*\r\n)*" % name.encode(), b"", raw)
+    assert count == 1
+    return gone
+
+
+async def test_one_click_is_vouched_for_by_every_signature_of_what_arrives(signing: Inside) -> None:
+    """RFC 8058, 4: without a signature over both headers no mailbox service offers the one click. First a try that
+    failed, so that what arrives are the stored bytes; a mail to an agent, one to a customer, and a daily one."""
+    published = signing.services.composer.dkim_records
+    signing.mail.will("data", "451 4.3.0 not now")
+    await signing.api.post(created("tr-1"))
+    await signing.sweep()
+    signing.pass_time(26 * 3600)
+    await signing.sweep()
+    assert {one.to for one in signing.mail.messages} == {AOI, "ben@contoso.example", CONTACT}
+    for one in signing.mail.messages:
+        assert one.parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        made = one.parsed.get_all("DKIM-Signature")
+        assert made is not None and len(made) == 2
+        for signature in made:
+            (listed,) = re.findall(r"\sh=([^;]+);", signature)
+            covered = re.sub(r"\s", "", listed).lower().split(":")
+            # Once for the one there is, and once so that nobody can add another.
+            assert [covered.count(name.lower()) for name in ONE_CLICK] == [2, 2]
+        assert believed(one.raw, published) == [True, True]
+        for name in ONE_CLICK:
+            for changed in (
+                without(name, one.raw),
+                one.raw.replace(f"\r\n{name}: ".encode(), f"\r\n{name}: <https://evil.example/>, ".encode(), 1),
+                one.raw.replace(f"\r\n{name}: ".encode(), f"\r\n{name}: x\r\n{name}: ".encode(), 1),
+            ):
+                assert changed != one.raw and believed(changed, published) == [False, False]
 
 
 # --- the calendar entry --------------------------------------------------------------------------------

@@ -6,17 +6,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-import dkim
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 
 from relay.cli import relay
 from relay.config import load
@@ -26,20 +19,9 @@ from relay.mail.compose import Composed, Composer
 from relay.mail.dkim import Signer
 from relay.mail.samples import DATE_MS
 from relay.mail.settings import PlainMailSettings
+from tests.fakes import signatures
 from tests.fakes.mails import LOCALES, SAMPLES, TEMPLATES, compose
-
-
-def pem(key: object, password: bytes = b"") -> str:
-    how = BestAvailableEncryption(password) if password else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how).decode()  # type: ignore[attr-defined]
-
-
-@cache
-def keys() -> tuple[DkimSection, ...]:
-    return (
-        DkimSection(selector="ed2026", key=pem(Ed25519PrivateKey.generate())),
-        DkimSection(selector="rsa2026", key=pem(rsa.generate_private_key(65537, 2048))),
-    )
+from tests.fakes.signatures import keys, pem
 
 
 @cache
@@ -55,23 +37,9 @@ def signed(name: str, locale: str) -> Composed:
     )  # fmt: skip
 
 
-def published(name: bytes, timeout: int = 5) -> bytes | None:
-    """The sender's DNS."""
-    zone = {f"{one.name}.": one.value for one in signing().dkim_records}
-    found = zone.get(name.decode())
-    return None if found is None else found.encode()
-
-
 def believed(raw: bytes) -> list[bool]:
-    """What dkimpy says of each signature."""
-    verifier = dkim.DKIM(raw)
-    found = []
-    for at in range(raw.split(b"\r\n\r\n")[0].count(b"DKIM-Signature:")):
-        try:
-            found.append(bool(verifier.verify(idx=at, dnsfunc=published)))
-        except dkim.DKIMException:
-            found.append(False)
-    return found
+    """What a receiver says of each signature."""
+    return signatures.believed(raw, signing().dkim_records)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
