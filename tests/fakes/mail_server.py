@@ -59,11 +59,13 @@ class _Gone(Exception):
 
 @dataclass
 class MailServer:
-    """`script[step]` has what the next times of a step do; without any, the step goes well."""
+    """`script[step]` has what the next times of a step do, and `script_of[step, to]` what they do for one recipient,
+    from `rcpt` on; without any, the step goes well."""
 
     tls: ssl.SSLContext | None = None
     offers_tls: bool = True
     script: dict[str, deque[Act]] = field(default_factory=lambda: defaultdict(deque))
+    script_of: dict[tuple[str, str], deque[Act]] = field(default_factory=lambda: defaultdict(deque))
     kept: list[Kept] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     port: int = 0
@@ -101,10 +103,10 @@ class MailServer:
             writer.transport.abort()
         self._open.clear()
 
-    def will(self, step: str, *acts: Act) -> None:
-        """What the next times of `step` do."""
-        assert step in STEPS
-        self.script[step].extend(acts)
+    def will(self, step: str, *acts: Act, to: str = "") -> None:
+        """What the next times of `step` do, or of those for one recipient alone."""
+        assert step in STEPS and (not to or step in STEPS[STEPS.index("rcpt") :])
+        (self.script_of[step, to] if to else self.script[step]).extend(acts)
 
     async def at(self, step: str, times: int, within_s: float = 30) -> None:
         """Waits until a step has come so many times."""
@@ -121,9 +123,13 @@ class MailServer:
             self._open.discard(writer)
             writer.close()
 
-    async def _step(self, writer: asyncio.StreamWriter, step: str, good: str) -> bool:
+    def _script(self, step: str, to: str) -> deque[Act]:
+        return self.script_of[step, to] or self.script[step]
+
+    async def _step(self, writer: asyncio.StreamWriter, step: str, good: str, to: str = "") -> bool:
         """Does what is written for the step; whether it went well."""
-        act = self.script[step].popleft() if self.script[step] else None
+        script = self._script(step, to)
+        act = script.popleft() if script else None
         self.seen[step] += 1
         async with self._changed:
             self._changed.notify_all()
@@ -168,9 +174,9 @@ class MailServer:
                     await self._step(writer, "mail", "250 2.1.0 ok\r\n")
                 case "RCPT":
                     to = rest.partition("<")[2].partition(">")[0]
-                    await self._step(writer, "rcpt", "250 2.1.5 ok\r\n")
+                    await self._step(writer, "rcpt", "250 2.1.5 ok\r\n", to)
                 case "DATA":
-                    if await self._step(writer, "data", "354 go ahead\r\n"):
+                    if await self._step(writer, "data", "354 go ahead\r\n", to):
                         await self._message(reader, writer, sender, to)
                 case "QUIT":
                     writer.write(b"221 2.0.0 bye\r\n")
@@ -185,14 +191,15 @@ class MailServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sender: str, to: str
     ) -> None:
         lines = [await reader.readline()]
-        if not await self._step(writer, "body", ""):
+        if not await self._step(writer, "body", "", to):
             raise _Gone
         while lines[-1] != b".\r\n":
             lines.append(await reader.readline())
             if not lines[-1]:
                 raise _Gone
         raw = b"".join(line[1:] if line.startswith(b".") else line for line in lines[:-1])
-        act = self.script["dot"][0] if self.script["dot"] else None
+        script = self._script("dot", to)
+        act = script[0] if script else None
         if act is None or act.keep:
             self.kept.append(Kept(sender, to, raw))
-        await self._step(writer, "dot", "250 2.0.0 queued\r\n")
+        await self._step(writer, "dot", "250 2.0.0 queued\r\n", to)
