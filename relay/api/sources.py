@@ -50,7 +50,7 @@ class SourceShape(Shape):
 
     source: str
     callback_url: str = Field(description="Where it is called; the key in a façade's path is not shown.")
-    waiting: int
+    waiting: int = Field(description="How many callbacks, or calls through the façade, are not worked on yet.")
     tested_at: Time | None = Field(description="When a validation event last came.")
     troubles: list[TroubleShape]
     past: list[WorkedShape]

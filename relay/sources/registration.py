@@ -16,6 +16,7 @@ from relay.config_sources import PartnerCenter, Tenant
 from relay.errors import RelayError
 from relay.sources.callback import SAYS
 from relay.sources.partner_api import PartnerApi, Upstream, source_of
+from relay.sources.partner_center import CALLBACK
 from relay.sources.trouble import Health
 from relay.store import Store
 from relay.store.sources import Task, Trouble
@@ -40,7 +41,8 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How a source is: what waits to be done, what is wrong, how the newest callbacks ended."""
+    """How a source is: how many callbacks (of a façade, calls) are not worked on yet, what is wrong, how the newest
+    callbacks ended."""
 
     source: str
     callback_url: str
@@ -127,7 +129,7 @@ class Registrar:
         return Condition(
             source=self._source,
             callback_url=self.url,
-            waiting=await sources.waiting(self._source),
+            waiting=await sources.waiting(self._source, CALLBACK),
             tested_at=tested.decode() or None,
             troubles=tuple(await sources.troubles(self._source)),
             past=tuple(await sources.past(self._source)),

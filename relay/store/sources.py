@@ -89,9 +89,10 @@ class Sources:
         (ours,) = await self._client.run(self._settle, [op])
         return bool(ours)
 
-    async def waiting(self, source: str) -> int:
-        """How many tasks are not done."""
-        return int(await self._client.ask("ZCARD", self._client.key(f"src:{source}", "at")))
+    async def waiting(self, source: str, kind: str = "") -> int:
+        """How many tasks are not done whose ids begin with `kind`. Reads the ids of all of them."""
+        ids: list[bytes] = await self._client.ask("ZRANGE", self._client.key(f"src:{source}", "at"), 0, -1)
+        return sum(id_.startswith(kind.encode()) for id_ in ids)
 
     async def past(self, source: str, most: int = 20) -> list[bytes]:
         """How the newest tasks ended, newest first."""

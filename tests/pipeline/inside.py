@@ -77,8 +77,8 @@ class Inside:
 
 
 @asynccontextmanager
-async def inside(store_url: str, **settings: str) -> AsyncIterator[Inside]:
-    """Opens all of it."""
+async def inside(store_url: str, *, port: int = 0, **settings: str) -> AsyncIterator[Inside]:
+    """Opens all of it; on any free `port`, unless somebody must know it beforehand."""
     async with AsyncExitStack() as stack:
         hooks = await stack.enter_async_context(Partner(real_time=False))
         mail = await stack.enter_async_context(SmtpFake())
@@ -88,7 +88,7 @@ async def inside(store_url: str, **settings: str) -> AsyncIterator[Inside]:
         runner = web.AppRunner(create_app(services), auto_decompress=False, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
         http = await stack.enter_async_context(ClientSession())
         yield Inside(services, engine, Caller(http, f"http://127.0.0.1:{runner.addresses[0][1]}"), hooks, mail)
         await engine.stop(5)
