@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from chaos.outage import Outage, sit_out
 from chaos.storm import Result, Storm, unleash
 
 _SETTLE_SHARE = 0.15
@@ -29,8 +30,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=30.0, help="events a second")
     parser.add_argument("--minutes", type=float, default=14.5, help="at most, all in all")
     parser.add_argument("--keep", type=Path, help="a folder for the logs and the data, kept")
+    parser.add_argument("--away", type=float, help="no rounds: the database is frozen, then gone, for so many seconds each")
     given = parser.parse_args()
     limit_s = given.minutes * 60
+    if given.away:
+        return _away(Outage(given.seed, given.away, given.rate, limit_s * _SETTLE_SHARE), given.keep)
     storm = Storm(given.seed, given.rounds, given.rate, limit_s * (1 - _SETTLE_SHARE), limit_s * _SETTLE_SHARE)
     console = Console(file=sys.stdout)  # beside what the rig prints, which is shown when something went wrong
     console.print(f"seed {storm.seed}: {storm.rounds} rounds at {storm.rate:g} events a second")
@@ -45,6 +49,22 @@ def main() -> int:
     if result.rounds < storm.rounds:
         console.print(f"only {result.rounds} of {storm.rounds} rounds in the time: give it more, or a quieter machine")
     return 0 if result.sound and result.rounds >= storm.rounds else 1
+
+
+def _away(outage: Outage, keep: Path | None) -> int:
+    """With the settings that it has in production."""
+    console = Console(file=sys.stdout)
+    console.print(f"seed {outage.seed}: {outage.rate:g} events a second")
+    with ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        with redirect_stdout(StringIO()) as logs:
+            seen = asyncio.run(sit_out(outage, folder, console.print))
+    _report(console, seen)
+    console.print(f"{seen.refused} times 503 with Retry-After; the slowest answer took {seen.slowest_s:.1f} s")
+    if not seen.sound:
+        sys.stderr.write(logs.getvalue())
+    return 0 if seen.sound else 1
 
 
 def _progress(console: Console, result: Result, storm: Storm) -> None:

@@ -34,7 +34,7 @@ SETTINGS = {
     # An outage of days in a minute: what fails goes again at once, and does not run out of tries.
     "RELAY_RETRY__WAITS_SECONDS": str([0, 0.2, 0.5] + [1] * 97),
 }
-_MAILED = ("sound", "slow")
+MAILED = ("sound", "slow")
 _ALL_AT_ONCE = 0.15
 _UNREADY = 0.25
 """Share of the rounds that do not wait until what was killed before is up again."""
@@ -95,8 +95,8 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
         await rig.start_another_worker()
         http = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=15)))
         api = Caller(http, rig.api.base)
-        names = await _register(api, receivers)
-        load = Load(api, result.tally, storm.seed, storm.rate, names, {n for n in names if n in _MAILED})
+        names = await register(api, receivers)
+        load = Load(api, result.tally, storm.seed, storm.rate, names, {n for n in names if n in MAILED})
         posting = asyncio.ensure_future(load.run())
         stack.callback(posting.cancel)
         chance = Random(f"{storm.seed}-rounds")
@@ -118,9 +118,9 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
         load.stop()
         await rig.ready()
         await posting
-        await _settle(rig, result, storm.settle_s)
+        await settle(rig, result, storm.settle_s)
         result.lost = result.tally.lost()
-        await _close_the_accounts(api, result, names)
+        await close_the_accounts(api, result, names)
         result.seconds = time.monotonic() - began
     return result
 
@@ -131,11 +131,11 @@ def _victims(chance: Random) -> tuple[str, ...]:
     return tuple(chance.sample(PROCESSES, chance.choice((1, 1, 1, 2, 2, 3))))
 
 
-async def _register(api: Caller, receivers: Receivers) -> list[str]:
+async def register(api: Caller, receivers: Receivers) -> list[str]:
     """A partner with one endpoint for each temper."""
     for temper in TEMPERS:
         name = temper.name
-        agents = [{"email": f"agent@{name}.example", "name": "The Agent"}] if name in _MAILED else []
+        agents = [{"email": f"agent@{name}.example", "name": "The Agent"}] if name in MAILED else []
         await api.ask("PUT", f"/v1/partners/{name}", {"name": name, "admin_agents": agents}, expect=201)
         url = f"{receivers.base}/{name}"
         made = await api.ask("POST", f"/v1/partners/{name}/endpoints", {"url": url}, expect=201)
@@ -143,7 +143,7 @@ async def _register(api: Caller, receivers: Receivers) -> list[str]:
     return [temper.name for temper in TEMPERS]
 
 
-async def _settle(rig: Rig, result: Result, settle_s: float) -> None:
+async def settle(rig: Rig, result: Result, settle_s: float) -> None:
     """Wait until all has arrived, nothing arrives any more, or time is up."""
     began = moved = time.monotonic()
     before = -1
@@ -158,7 +158,7 @@ async def _settle(rig: Rig, result: Result, settle_s: float) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _close_the_accounts(api: Caller, result: Result, names: list[str]) -> None:
+async def close_the_accounts(api: Caller, result: Result, names: list[str]) -> None:
     """What the relay itself says: nothing is left pending, and each partner's feed has all of it."""
     for _ in range(100):
         pages = [await api.ask("GET", f"/v1/deliveries?channel={c}&status=pending&limit=500") for c in ("webhook", "email")]

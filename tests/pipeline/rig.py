@@ -171,12 +171,18 @@ class Rig:
                 self.processes[name].kill()
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP: it holds what it holds and does nothing, until `thaw`."""
-        self.processes[name].send_signal(signal.SIGSTOP)
+        """SIGSTOP, to the database too: it holds what it holds and does nothing, until `thaw`."""
+        self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """SIGCONT."""
-        self.processes[name].send_signal(signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        if name == "database":
+            os.kill(self._mortal().pid, number)
+        else:
+            self.processes[name].send_signal(number)
 
     def bring_back(self, *names: str) -> None:
         """Starts again what was killed, as a supervisor does."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.storm import PROCESSES, Storm, unleash
+from chaos.outage import Outage, sit_out
+from chaos.storm import PROCESSES, SETTINGS, Storm, unleash
 from chaos.tally import Arrival, Tally
 
 
@@ -20,6 +21,21 @@ async def test_nothing_is_lost_or_out_of_order_in_a_short_storm(tmp_path: Path) 
     assert result.ended == [], "these were not killed"
     assert result.rounds and result.tally.acknowledged
     assert sum(result.kills.values()) >= result.rounds and set(result.kills) == set(PROCESSES)
+
+
+@pytest.mark.timeout(240)
+async def test_a_database_that_is_away_for_longer_than_anybody_waits_costs_nothing_and_nobody_a_restart(
+    tmp_path: Path,
+) -> None:
+    """Away for longer than every time-out and lease on the way, frozen first and then dead. `--away 60` of `make
+    chaos` does it with the settings of production."""
+    outage = Outage("away", away_s=5, rate=60, settle_s=60, settings={**SETTINGS, "RELAY_STORE__TIMEOUT_SECONDS": "1"})
+    seen = await sit_out(outage, tmp_path, print)
+    assert seen.lost == {} and seen.lost_count == 0
+    assert seen.tally.problems == [], "an answer that says not when to come back, or something out of order"
+    assert seen.unsettled == 0
+    assert seen.ended == [], "these ended by themselves"
+    assert seen.refused >= 2 and seen.rounds == 2
 
 
 def arrival(sequence: int, message_id: str = "", body: bytes = b"{}") -> Arrival:

@@ -15,7 +15,7 @@ from redis import Redis
 from relay.embedded import EmbeddedValkey
 from tests.fakes.partner import Answer
 from tests.pipeline.caller import eventually
-from tests.pipeline.events import life, step
+from tests.pipeline.events import step
 from tests.pipeline.rig import Rig
 from tests.pipeline.test_crash import everything_arrived, nothing_is_pending
 
@@ -49,31 +49,6 @@ def pids(rig: Rig) -> dict[str, int]:
     """The processes that run."""
     assert all(process.poll() is None for process in rig.processes.values())
     return {name: process.pid for name, process in rig.processes.items()}
-
-
-async def test_while_the_database_is_away_the_door_says_when_to_come_back_and_nobody_needs_a_restart(
-    frail: Rig,
-) -> None:
-    members = [await frail.api.register(name, frail.hooks) for name in ("contoso", "fabrikam")]
-    wanted = {event["id"] for n in range(20) for event in life(f"tr-{n}")}
-    for n in range(20):
-        await frail.api.ask("POST", "/v1/events", life(f"tr-{n}"), expect=207)
-    before = pids(frail)
-    frail.kill("database")
-
-    async def worker_has_waited() -> bool | None:
-        status, retry_after = await refusal(frail, step("tr-away", "created", 1))
-        assert status == 503 and int(retry_after) >= 1
-        return True if frail.log("worker").read_bytes().count(b"worker.waits") >= 3 else None
-
-    await eventually(worker_has_waited, "the worker asks again and again")
-    status, _ = await frail.api.raw("GET", "/readyz")
-    assert status == 503
-    frail.bring_back("database")
-    await frail.api.post_until_acknowledged(step("tr-away", "created", 1))
-    await everything_arrived(frail, members, wanted | {"tr-away-1"})
-    await nothing_is_pending(frail)
-    assert pids(frail) == before
 
 
 async def test_at_the_memory_limit_nothing_is_accepted_and_what_was_goes_on(
