@@ -33,12 +33,19 @@ from relay.jobs import create_worker
 from relay.listener import listening
 from relay.logs import open_log
 from relay.nudge import open_pool
+from relay.places import shown
 from relay.pressure import Pressure
 from relay.receive import Receiver
 from relay.record import Recorder
 from relay.services import SERVICES, Services, connect, open_services
 from relay.sources.listening import add_sources, hearing
-from relay.store.durability import durability_problems, durability_unknown, replicas_short
+from relay.store.durability import (
+    durability_problems,
+    durability_unknown,
+    replicas_short,
+    room_notices,
+    room_problems,
+)
 from relay.store.hints import Hint
 
 _LOOK_AGAIN_S = 1.0
@@ -169,7 +176,7 @@ async def _until_reachable(config: Config, stop: asyncio.Event, log: FilteringBo
             try:
                 await client.plain.ping()
             except StoreUnavailable as error:
-                log.warning("database.awaited", detail=str(error))
+                log.warning("database.awaited", url=shown(config.store.url), detail=str(error))
                 await _sleep(_LOOK_AGAIN_S, stop)
             else:
                 return True
@@ -186,6 +193,8 @@ async def _refuse_to_lose(config: Config, unsafe_durability: bool, log: Filterin
             log.warning("durability.unknown", detail=unknown)
         for short in await replicas_short(client, config.store.wait_replicas):
             log.warning("durability.short", detail=short)
+        for little in [*await room_problems(client), *await room_notices(client)]:
+            log.warning("database.room", detail=little)
     finally:
         await client.close()
     if problems and not (unsafe_durability or config.store.unsafe_durability):

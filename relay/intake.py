@@ -52,7 +52,7 @@ class Invalid(Exception):
     """A body with problems. Raised at the edge and answered 422."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problem(s)")
+        super().__init__("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
         self.problems = list(problems)
 
 

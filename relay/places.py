@@ -60,6 +60,15 @@ class Cluster:
     tls: bool
 
 
+def shown(url: str) -> str:
+    """The URL without what is secret in it, for a person to recognise: no login, no options. Where it cannot be told
+    what of it is secret, only what kind of URL it is."""
+    scheme, _, rest = url.partition("://")
+    place, _, more = rest.partition("?")
+    host = re.sub(r"^[^/]*@", "", place)
+    return f"{scheme}://…" if "@" in host + more else f"{scheme}://{host}"
+
+
 def parse_group(url: str) -> Group | None:
     """The group of a `redis+sentinel://` URL; None for a URL of one server. BadAddress says what is wrong,
     without repeating the URL, which may have a password in it."""

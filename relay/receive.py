@@ -178,7 +178,7 @@ def _invalid(event_id: str | None, error: Invalid) -> Answer:
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         event_id,
-        f"{len(error.problems)} problem(s) in the body; nothing was accepted",
+        f"{error} in the body; nothing was accepted",
         error.problems,
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 from cryptography import x509
+from redis.exceptions import RedisError
 
 from relay.accounts import State
 from relay.archive import Archive, Busy
@@ -22,13 +23,21 @@ from relay.engine.postmaster import MAIL
 from relay.errors import ConfigError, StoreError
 from relay.mail.compose import Composer
 from relay.mail.send import Mailer
+from relay.nudge import open_pool
+from relay.places import shown
 from relay.services import connect, tls_of
 from relay.sources.certificates import read_authorities
 from relay.sources.partner_api import source_of
 from relay.sources.sims import SOURCE as SORACOM
 from relay.store import Store
 from relay.store.accounts import BOOKS, JOB
-from relay.store.durability import durability_problems, durability_unknown, replicas_short
+from relay.store.durability import (
+    durability_problems,
+    durability_unknown,
+    replicas_short,
+    room_notices,
+    room_problems,
+)
 from relay.store.sources import Sources
 from relay.times import format_ms
 
@@ -47,6 +56,7 @@ def check_command(config: Path | None) -> None:
     for problem in problems:
         click.echo(f"✗ {problem}", err=True)
     if problems:
+        click.echo("1 problem." if len(problems) == 1 else f"{len(problems)} problems.", err=True)
         raise SystemExit(1)
     click.echo("Configuration, secrets, database and mail server are fine.")
 
@@ -54,6 +64,7 @@ def check_command(config: Path | None) -> None:
 async def _problems(config: Config) -> list[str]:
     problems = missing_secrets(config)
     problems += await _database(config)
+    problems += await _wakes(config)
     problems += _client_certificate(config)
     problems += _archive(config)
     problems += await _sources(config)
@@ -154,19 +165,35 @@ async def _accounts(config: Config, store: Store) -> list[str]:
     if not missing:
         return []
     at = format_ms(last.ended_ms)
-    return [f"accounts: at {at} {missing} recipients of accepted events did not add up; see GET /v1/accounts"]
+    who = "1 recipient of an accepted event" if missing == 1 else f"{missing} recipients of accepted events"
+    return [f"accounts: at {at} {who} did not add up; see GET /v1/accounts"]
 
 
 async def _database(config: Config) -> list[str]:
     client = connect(config)
     try:
         await client.plain.ping()
-        for unknown in await durability_unknown(client):
-            click.echo(f"? {unknown}", err=True)
-        problems = await durability_problems(client)
+        for notice in [*await durability_unknown(client), *await room_notices(client)]:
+            click.echo(f"? {notice}", err=True)
+        problems = [*await durability_problems(client), *await room_problems(client)]
         problems += await replicas_short(client, config.store.wait_replicas)
         return problems + await _accounts(config, Store.over(client))
     except StoreError as error:
-        return [f"database: {error}; check RELAY_STORE__URL"]
+        return [f"database: {error} at {shown(config.store.url)}; check RELAY_STORE__URL"]
     finally:
         await client.close()
+
+
+async def _wakes(config: Config) -> list[str]:
+    """arq's own server, where it has one."""
+    if not config.store.arq_url:
+        return []
+    pool = open_pool(config.store.arq_url)
+    try:
+        await pool.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        where = shown(config.store.arq_url)
+        return [f"arq's database cannot be reached ({type(error).__name__}) at {where}; check RELAY_STORE__ARQ_URL"]
+    finally:
+        await pool.aclose(close_connection_pool=True)
+    return []

@@ -22,6 +22,13 @@ _UNKNOWN = (
 )
 
 
+_MB = 1 << 20
+_LITTLE = 256 * _MB
+_FULL_SHARE = 0.9
+_DELIVERY = 5_000
+"""Bytes of the database for each delivery, all that belongs to it included (docs/operations.md)."""
+
+
 async def durability_problems(client: Client) -> list[str]:
     """One sentence for each setting that would lose data, with the cure; none when all is well."""
     problems: list[str] = []
@@ -37,6 +44,41 @@ async def durability_unknown(client: Client) -> list[str]:
     with translating():
         hidden = [await _settings(part) is None for part in await client.parts()]
     return [_UNKNOWN] if any(hidden) else []
+
+
+async def room_problems(client: Client) -> list[str]:
+    """One sentence where `maxmemory` is reached, or nearly; none when all is well."""
+    return [text for used, most in await _memory(client) for text in _crowded(used, most)]
+
+
+async def room_notices(client: Client) -> list[str]:
+    """One sentence where `maxmemory` is so low that little will ever be kept."""
+    return [
+        f"database: maxmemory is {most / _MB:.0f} MB, which is room for about {max(0, most - used) // _DELIVERY:,} more "
+        "deliveries (docs/operations.md, What a delivery takes); at the limit every event is answered 503"
+        for used, most in await _memory(client)
+        if 0 < most < _LITTLE and not _crowded(used, most)
+    ]
+
+
+async def _memory(client: Client) -> list[tuple[int, int]]:
+    """Of each server: bytes that count towards its limit, and the limit (0 none)."""
+    with translating():
+        told = [await part.redis.info("memory") for part in await client.parts()]
+    return [
+        (int(one["used_memory"]) - int(one.get("mem_not_counted_for_evict", 0)), int(one.get("maxmemory", 0)))
+        for one in told
+    ]
+
+
+def _crowded(used: int, most: int) -> list[str]:
+    cure = "raise it, or shorten [retention] and wait until that has left"
+    if not most or used < _FULL_SHARE * most:
+        return []
+    if used >= most:
+        return [f"database: maxmemory ({most / _MB:.0f} MB) is reached: every event is answered 503; {cure}"]
+    share = 100 * used / most
+    return [f"database: {share:.0f} % of maxmemory ({most / _MB:.0f} MB) is used; at the limit every event is answered 503; {cure}"]
 
 
 async def replicas_short(client: Client, wanted: int) -> list[str]:

@@ -10,7 +10,13 @@ import pytest
 from relay.embedded import EmbeddedValkey
 from relay.errors import StoreError, StoreFull
 from relay.store.client import Call, Client, Script
-from relay.store.durability import durability_problems, durability_unknown, replicas_short
+from relay.store.durability import (
+    durability_problems,
+    durability_unknown,
+    replicas_short,
+    room_notices,
+    room_problems,
+)
 
 
 @pytest.fixture
@@ -67,9 +73,28 @@ async def test_where_settings_are_hidden_what_can_be_told_is_told(client: Client
     assert len(await durability_problems(managed)) == 2
 
 
+async def test_a_memory_limit_is_said_when_it_is_low_near_and_reached(client: Client, managed: Client) -> None:
+    async def said(used_share: float) -> list[str]:
+        used = int((await client.redis.info("memory"))["used_memory"])
+        await client.redis.config_set("maxmemory", round(used / used_share) if used_share else 0)
+        both = [[*await room_problems(one), *await room_notices(one)] for one in (client, managed)]
+        assert [len(of) for of in both] in ([0, 0], [1, 1])
+        return both[0]
+
+    assert await said(0) == []
+    (low,) = await said(0.01)
+    assert "which is room for about" in low
+    (near,) = await said(0.95)
+    assert "% of maxmemory" in near and "raise it" in near
+    (reached,) = await said(1.5)
+    assert "is reached: every event is answered 503" in reached
+    await client.redis.config_set("maxmemory", 1 << 40)
+    assert [*await room_problems(client), *await room_notices(client)] == []
+
+
 async def test_a_database_that_is_not_there_is_the_stores_error(unused_tcp_port: int) -> None:
     client = Client.connect(f"redis://127.0.0.1:{unused_tcp_port}/0", prefix="t", connections=1)
-    for ask in (durability_problems, durability_unknown, lambda client: replicas_short(client, 1)):
+    for ask in (durability_problems, durability_unknown, room_problems, room_notices, lambda client: replicas_short(client, 1)):
         with pytest.raises(StoreError):
             await ask(client)
     await client.close()

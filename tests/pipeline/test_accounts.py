@@ -175,7 +175,7 @@ async def test_check_says_what_did_not_add_up(world: Inside) -> None:
     await lap(world)
     said = await asyncio.to_thread(CliRunner().invoke, relay, ["check"], env=env)
     assert said.exit_code == 1
-    assert "1 recipients of accepted events did not add up" in said.output
+    assert "1 recipient of an accepted event did not add up" in said.output
     await world.sweep()
     await lap(world)
     said = await asyncio.to_thread(CliRunner().invoke, relay, ["check"], env=env)

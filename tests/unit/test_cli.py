@@ -255,12 +255,22 @@ def test_check_says_all_that_is_wrong_at_once() -> None:
     result = CliRunner().invoke(
         relay,
         ["check"],
-        env={"RELAY_STORE__URL": "redis://127.0.0.1:1/0", "RELAY_MAIL__URL": "smtp://127.0.0.1:1"},
+        env={
+            "RELAY_STORE__URL": "redis://relay:hush-1@127.0.0.1:1/0?protocol=3",
+            "RELAY_STORE__ARQ_URL": "redis://:hush-2@127.0.0.1:1/7",
+            "RELAY_MAIL__URL": "smtp://127.0.0.1:1",
+        },
     )
     assert result.exit_code == 1
-    for said in ("RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__KEYS", "database:", "mail.url:"):
+    for said in ("RELAY_OPERATOR_TOKEN", "RELAY_SECRETS__KEYS", "database:", "arq's database", "mail.url:"):
         assert said in result.output
-    assert result.output.count("✗") == 4
+    for where in ("at redis://127.0.0.1:1/0; check RELAY_STORE__URL", "at redis://127.0.0.1:1/7; check RELAY_STORE__ARQ_URL"):
+        assert where in result.output
+    assert "hush" not in result.output
+    assert result.output.count("✗") == 5
+    assert result.output.endswith("5 problems.\n")
+    one = CliRunner().invoke(relay, ["check"], env={"RELAY_SERVER__PORT": "many"})
+    assert one.output.endswith("1 problem.\n")
 
 
 def test_check_says_every_wrong_setting() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.places import BadAddress, Cluster, Group, Login, parse_cluster, parse_group
+from relay.places import BadAddress, Cluster, Group, Login, parse_cluster, parse_group, shown
 
 NOBODY = Login(None, None)
 
@@ -75,3 +75,20 @@ def test_a_cluster_is_told_from_the_others(url: str, cluster: Cluster | None) ->
 def test_a_cluster_is_given_by_its_nodes(url: str) -> None:
     with pytest.raises(BadAddress, match=r"h1:6379,h2,h3|host:port"):
         parse_cluster(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("redis://h1:6379/0", "redis://h1:6379/0"),
+        ("rediss://user:hush@h1:6379/0?ssl_ca_certs=x", "rediss://h1:6379/0"),
+        ("redis+sentinel://:hush@h1,h2:7/m/0?sentinel_password=hush", "redis+sentinel://h1,h2:7/m/0"),
+        ("redis+cluster://u:a@b@h1:7", "redis+cluster://h1:7"),
+        ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
+        ("redis://:hu/sh@h1/0", "redis://…"),
+        ("redis://:hu?sh@h1/0", "redis://…"),
+        ("redis://h1/0?password=hu@sh", "redis://…"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, seen: str) -> None:
+    assert shown(url) == seen
