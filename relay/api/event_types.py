@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
-import orjson
 from aiohttp import web
 
 from relay.api import message
-from relay.api.route import Call
+from relay.api.paging import Query, in_order, listed
+from relay.api.route import Call, answer
 from relay.api.shapes import EventTypeShape
 from relay.model import EventType
+
+LISTING = "event-types"
 
 
 async def list_(call: Call) -> web.Response:
     """Every type, with its JSON Schema and an example."""
-    return web.Response(body=_all(), content_type="application/json")
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    query.check()
+    page = in_order(_all(), asked)
+    return answer(listed(LISTING, page, page.data))
 
 
 @lru_cache(maxsize=1)
-def _all() -> bytes:
-    types = [
+def _all() -> tuple[dict[str, Any], ...]:
+    return tuple(
         EventTypeShape(
             type=type_,
             about=message.ABOUT[type_],
@@ -29,5 +36,4 @@ def _all() -> bytes:
             example=message.example(type_),
         ).model_dump(mode="json", by_alias=True)
         for type_ in EventType
-    ]
-    return orjson.dumps({"data": types, "next": None})
+    )

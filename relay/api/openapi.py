@@ -55,7 +55,8 @@ _REFUSALS = {
 _ABOUT = """Tells both sides of a transfer, and the customer: signed webhooks, e-mail and an activity log.
 
 Send your token as `Authorization: Bearer <token>`. Lists answer `{"data": [...], "next": cursor or null}`;
-give `next` as `after` for the following page. Errors are `application/problem+json` (RFC 9457)."""
+give `next` as `after` for the following page. A query parameter that a list does not have is refused (422), and so is
+one that is given twice. Errors are `application/problem+json` (RFC 9457)."""
 
 
 def document(routes: Iterable[Route], *, server: str | None = None) -> dict[str, Any]:

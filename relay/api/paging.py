@@ -1,6 +1,7 @@
 """Which page of a list is asked for, and how is a page answered?
 
-Every list takes `limit` (1 to 500, default 50) and `after`, the `next` of the page before. A cursor is
+A parameter that a list does not have is refused (422), and so is one that is given twice: what is misspelt would
+otherwise answer everything where one thing was asked for. Every list takes `limit` (1 to 500, default 50) and `after`, the `next` of the page before. A cursor is
 opaque: base64url of a checksum and the store's own position. The checksum covers the list's name, so that
 a cursor of another list, or one that was cut short, is told at once (422) instead of starting anywhere.
 """
@@ -25,6 +26,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 DEFAULT_LIMIT, MOST = 50, 500
+_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,17 @@ class Asked:
 
 
 class Query:
-    """Reads the query string and gathers every fault; `check` raises them all at once."""
+    """Reads the query string and gathers every fault; `check` raises them all at once. What was not read before
+    `check` is a parameter that there is not."""
 
     def __init__(self, request: web.Request) -> None:
         self._query = request.query
+        self._known: list[str] = []
         self._faults: list[Fault] = []
 
     def text(self, name: str, *, most: int = 512) -> str | None:
         """A parameter as it is; None when it is absent or empty."""
+        self._known.append(name)
         value = self._query.get(name) or None
         if value is not None and len(value) > most:
             self._fault(name, f"give at most {most} characters")
@@ -91,11 +96,18 @@ class Query:
 
     def check(self) -> None:
         """Raises 422 with everything that was wrong."""
+        for name in dict.fromkeys(self._query):
+            if name not in self._known:
+                self._fault(name, f"there is none of this name here; there are {', '.join(self._known)}")
+            elif len(self._query.getall(name)) > 1:
+                self._fault(name, "give it once")
         if self._faults:
             raise invalid(self._faults)
 
     def _fault(self, name: str, detail: str) -> None:
-        self._faults.append(Fault(f"/{name}", f"query parameter {name}: {detail}"))
+        shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
+        pointer = shown.replace("~", "~0").replace("/", "~1")
+        self._faults.append(Fault(f"/{pointer}", f"query parameter {shown}: {detail}"))
 
 
 def cursor(listing: str, position: str) -> str:
@@ -122,6 +134,13 @@ def page_of(items: Iterable[T], key: Callable[[T], str], asked: Asked) -> Page[T
         rest = [item for item in rest if key(item) < asked.after]
     data = rest[: asked.limit]
     return Page(data, key(data[-1]) if len(rest) > asked.limit else None)
+
+
+def in_order(items: Sequence[T], asked: Asked) -> Page[T]:
+    """One page of a whole list that is at hand, in its own order."""
+    start = int(asked.after) if asked.after is not None and asked.after.isdecimal() else 0
+    end = start + asked.limit
+    return Page(list(items[start:end]), str(end) if end < len(items) else None)
 
 
 def listed(listing: str, page: Page[Any], data: Sequence[Any]) -> dict[str, Any]:

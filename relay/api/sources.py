@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import Field
 
 from relay.api.bodies import Body, read_body
+from relay.api.paging import Query, in_order, listed
 from relay.api.problems import Problem, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import Shape, Time
@@ -21,6 +22,7 @@ from relay.sources.partner_api import Upstream
 from relay.sources.registration import Condition, Registered, Registrar, Taken
 from relay.times import format_ms
 
+LISTING = "sources"
 _LOOK_S = 1.0
 _ASKED_SOON = 429
 
@@ -106,10 +108,14 @@ class TestBody(Body):
 
 async def list_(call: Call) -> web.Response:
     """Every source."""
+    query = Query(call.request)
+    asked = query.page(LISTING)
+    query.check()
     listening = call.request.app[LISTENING]
     conditions = await asyncio.gather(*(one.condition() for one in listening.registrars.values()))
     conditions += await listening.soracom.conditions(call.services.config.server.base_url)
-    return answer({"data": [SourceShape(**_shown(one)) for one in conditions], "next": None})
+    page = in_order(conditions, asked)
+    return answer(listed(LISTING, page, [SourceShape(**_shown(one)) for one in page.data]))
 
 
 async def get(call: Call) -> web.Response:

@@ -92,3 +92,17 @@ async def test_the_time_of_an_answer_does_not_tell_what_is_there(operator: Api) 
         await contoso.ask("GET", path, expect=404)
         # A full step, within which both are found out: what is another's and what is not there.
         assert asyncio.get_running_loop().time() - began >= 0.05
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if any(a.many for a in one.answers)], ids=lambda route: route.name)
+async def test_a_list_refuses_a_parameter_that_the_document_does_not_have(operator: Api, route: Route) -> None:
+    """And names those that it has, which are the document's."""
+    contoso = await operator.partner("contoso")
+    made = await contoso.ask("POST", "/v1/partners/contoso/endpoints", {"url": "http://127.0.0.1:9/"}, expect=201)
+    producer = await operator.ask("POST", "/v1/producers", {"name": "Centre"}, expect=201)
+    path = path_of(route, "contoso").replace("endpoints/absent", f"endpoints/{made['id']}")
+    path = path.replace("producers/absent", f"producers/{producer['id']}")
+    said = await operator.ask("GET", f"{path}?limit=1&nonsense=1", expect=422)
+    (fault,) = said["errors"]
+    assert fault["pointer"] == "/nonsense"
+    assert set(fault["detail"].rpartition("there are ")[2].split(", ")) == {param.name for param in route.query}

@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.api.paging import Asked, Query, cursor, open_cursor, page_of
+from relay.api.paging import Asked, Query, cursor, in_order, open_cursor, page_of
 from relay.api.problems import Problem
 from relay.model import DeliveryStatus
 
@@ -40,6 +40,36 @@ def test_a_limit_that_is_no_limit_is_refused(limit: str) -> None:
         asked.check()
     assert problem.value.status == 422
     assert [fault.pointer for fault in problem.value.errors] == ["/limit", "/after", "/status"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pointers"),
+    [("statsu=pending", ["/statsu"]), ("status=pending&status=pending", ["/status"]), ("=x", ["/"]), ("a%2Fb~=1&b=2", ["/a~1b~0", "/b"]),
+     ("status=gone&Status=pending", ["/status", "/Status"]), ("x" * 900 + "=1", ["/" + "x" * 64 + "…"])],
+)  # fmt: skip
+def test_a_parameter_that_there_is_not_or_twice_is_refused_and_those_there_are_are_named(
+    text: str, pointers: list[str]
+) -> None:
+    asked = query(text)
+    asked.page("list")
+    asked.choice("status", DeliveryStatus)
+    with pytest.raises(Problem) as problem:
+        asked.check()
+    assert [fault.pointer for fault in problem.value.errors] == pointers
+    unknown = problem.value.errors[-1]
+    assert unknown.pointer == "/status" or unknown.detail.endswith("there are limit, after, status")
+
+
+@given(st.integers(0, 30), st.integers(1, 20))
+def test_pages_in_a_lists_own_order_give_every_item_once(count: int, limit: int) -> None:
+    seen: list[int] = []
+    after: str | None = None
+    while True:
+        page = in_order(range(count), Asked(after, limit))
+        seen += page.data
+        if (after := page.next) is None:
+            break
+    assert seen == list(range(count))
 
 
 @pytest.mark.parametrize(("text", "limit"), [("", 50), ("limit=1", 1), ("limit=500", 500)])
