@@ -217,19 +217,19 @@ async def _work(services: Services, stop: asyncio.Event) -> None:
     async with hearing(services) as sources:
         listener = asyncio.create_task(sources.work(stop))
         try:
-            await _keep_time(services, stop, _woken(services, engine, stop))
+            await _keep_time(services, stop, _woken(services, engine, sources.due.set, stop))
         finally:
             await asyncio.gather(engine.stop(services.config.worker.drain_seconds), asyncio.wait([listener], timeout=_CLOSING_S))
             listener.cancel()
 
 
-async def _woken(services: Services, engine: Engine, stop: asyncio.Event) -> None:
+async def _woken(services: Services, engine: Engine, heard: Callable[[], None], stop: asyncio.Event) -> None:
     """Be woken by arq until told to stop. arq's worker ends when its database goes away; a new one is
     made until it is back."""
     store = services.config.store
     while not stop.is_set():
         pool = open_pool(store.arq_url or store.url)
-        worker = create_worker(engine, pool)
+        worker = create_worker(engine, heard, pool)
         running = asyncio.ensure_future(worker.async_run())
         stopped = asyncio.ensure_future(stop.wait())
         services.log.info("worker.ready")

@@ -1,7 +1,7 @@
 """What does arq wake a worker for?
 
-Three jobs that carry nothing: `fan_out` and `deliver` are nudges from a web process, `sweep` is the clock,
-every second in every worker. No policy and no truth is here: a job that arq forgets costs a second.
+Jobs that carry nothing: `fan_out`, `deliver` and `hear` are nudges from a web process, `sweep` is the clock, every
+second in every worker. No policy and no truth is here: a job that arq forgets costs a second.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from arq.worker import Worker, func
 
 from relay.engine.engine import Engine
 from relay.errors import StoreError
-from relay.nudge import DELIVER, FAN_OUT, from_bytes, to_bytes
+from relay.nudge import DELIVER, FAN_OUT, HEAR, from_bytes, to_bytes
 
 _JOB_S = 30
 _TRIES = 1_000
 """A job cut short by a deploy counts as a try; these can be done any number of times."""
-_KEY = "engine"
+_KEY, _HEARD = "engine", "heard"
 
 
 async def fan_out(context: dict[str, Any]) -> None:
@@ -34,6 +34,12 @@ async def deliver(context: dict[str, Any]) -> None:
     await _engine(context).deliver()
 
 
+async def hear(context: dict[str, Any]) -> None:
+    """A transfer system has said something."""
+    heard: Callable[[], None] = context[_HEARD]
+    heard()
+
+
 async def sweep(context: dict[str, Any]) -> None:
     """A second has gone by."""
     try:
@@ -43,15 +49,19 @@ async def sweep(context: dict[str, Any]) -> None:
         return
 
 
-def create_worker(engine: Engine, pool: ArqRedis) -> Worker:
-    """An arq worker around the engine; signals are the caller's."""
+_NUDGES = {FAN_OUT: fan_out, DELIVER: deliver, HEAR: hear}
+
+
+def create_worker(engine: Engine, heard: Callable[[], None], pool: ArqRedis) -> Worker:
+    """An arq worker around the engine; `heard` is called when a source has something to work on. Signals are the
+    caller's."""
     return Worker(
-        functions=[func(_job(fan_out), name=FAN_OUT), func(_job(deliver), name=DELIVER)],
+        functions=[func(_job(one), name=name) for name, one in _NUDGES.items()],
         cron_jobs=[
             cron(_job(sweep), second=set(range(60)), unique=False, run_at_startup=True, timeout=_JOB_S, max_tries=_TRIES)
         ],
         redis_pool=pool,
-        ctx={_KEY: engine},
+        ctx={_KEY: engine, _HEARD: heard},
         handle_signals=False,
         poll_delay=0.02,
         max_jobs=100,

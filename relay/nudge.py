@@ -19,6 +19,7 @@ from relay.store.address import pool_of
 
 FAN_OUT = "fan_out"
 DELIVER = "deliver"
+HEAR = "hear"
 _GAP_S = 0.02
 _MANY = 40
 """Wanted so often within a gap, the workers are at work anyway: the next nudge may wait three gaps."""

@@ -27,7 +27,7 @@ from relay.mail.compose import Composer
 from relay.mail.providers import sendgrid_key
 from relay.mail.return_path import ReturnPath
 from relay.mail.send import Mailer
-from relay.nudge import DELIVER, FAN_OUT, Nudge, open_pool
+from relay.nudge import DELIVER, FAN_OUT, HEAR, Nudge, open_pool
 from relay.own import own_addresses
 from relay.places import parse_cluster
 from relay.preference_links import PreferenceLinks
@@ -59,6 +59,7 @@ class Services:
     log: FilteringBoundLogger
     nudge_fan_out: Callable[[], None] = _nobody
     nudge_deliver: Callable[[], None] = _nobody
+    nudge_sources: Callable[[], None] = _nobody
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
@@ -158,9 +159,9 @@ async def open_services(
         pool = open_pool(config.store.arq_url or config.store.url)
         # A pool handed to redis-py is closed with its client only when that is said.
         stack.push_async_callback(pool.aclose, close_connection_pool=True)
-        fan_out, deliver = Nudge(pool, FAN_OUT, log), Nudge(pool, DELIVER, log)
-        stack.push_async_callback(fan_out.close)
-        stack.push_async_callback(deliver.close)
+        fan_out, deliver, hear = (Nudge(pool, job, log) for job in (FAN_OUT, DELIVER, HEAR))
+        for nudge in (fan_out, deliver, hear):
+            stack.push_async_callback(nudge.close)
         book = AddressBook(store.readers, vault)
         yield Services(
             config=config,
@@ -181,4 +182,5 @@ async def open_services(
             log=log,
             nudge_fan_out=fan_out,
             nudge_deliver=deliver,
+            nudge_sources=hear,
         )

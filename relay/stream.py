@@ -1,7 +1,8 @@
 """How is one log line of many processes shown to a person?
 
 `HH:MM:SS web     event.accepted  evt-1 transfer.created transfer=…`: when, who, what, then its fields.
-What is no JSON object is shown as it came. Nothing in a line can steer the terminal.
+What is no JSON object is shown as it came. Nothing in a line can steer the terminal. What is written for a log
+that is kept elsewhere is not shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _BARE: Final = ("event_id", "type", "channel", "outcome", "status", "url", "deta
 
 _LAST: Final = ("transfer", "delivery")
 
+_FOR_KEEPING: Final = frozenset({"activity.chained"})
+"""Says nothing to who reads along; whoever keeps the log has it as evidence (docs/security.md)."""
+
 _COLOUR_OF: Final = {
     "web": "36",
     "worker": "35",
@@ -28,11 +32,13 @@ _COLOUR_OF_LEVEL: Final = {"warning": "33", "error": "31", "critical": "31"}
 
 
 def shown(source: str, line: str, now: datetime, *, colour: bool) -> str:
-    """The line for a terminal; more than one when it carries a stack trace."""
+    """The line for a terminal; more than one when it carries a stack trace, none ("") when nobody needs to see it."""
     fields = _fields(line)
     if fields is None:
         return _head(source, now, colour) + _plain(line)
     event = str(fields.get("event", ""))
+    if event in _FOR_KEEPING:
+        return ""
     words = [str(fields[name]) for name in _BARE if fields.get(name)]
     words += [
         f"{name}={_value(value)}"

@@ -28,6 +28,7 @@ from relay.api.operator_pages import SIGNED_IN
 from relay.auth import new_token
 from relay.banner import banner, play_command
 from relay.catcher import Catcher
+from relay.commands.nearby import noted
 from relay.config import Config, load
 from relay.data import defaults_path
 from relay.demo import Demo
@@ -177,6 +178,7 @@ async def _main(options: Options, port: int, valkey: EmbeddedValkey, environ: Ma
             link, to_sandbox = [await Sessions(client).new_link(SIGNED_IN, seconds=_LINK_S) for _ in range(2)]
             own_mail = "RELAY_MAIL__URL" in stated(environ)
             await _introduced(url, load(None, child), stop)
+            stack.enter_context(noted(options.data, url))
             play = play_command(sys.argv[0], options.data)
             token = config.secrets.operator_token
             _print(banner(url, token, link, own_mail=own_mail, sandbox_link=to_sandbox, play=play))
@@ -262,9 +264,10 @@ async def _introduced(url: str, config: Config, stop: asyncio.Event) -> None:
 
 
 def say(source: str, line: str) -> None:
-    """One line on the terminal."""
+    """One line on the terminal, where it says something to who reads along."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    _print(shown(source, line, datetime.now().astimezone(), colour=colour))
+    if text := shown(source, line, datetime.now().astimezone(), colour=colour):
+        _print(text)
 
 
 def _print(text: str) -> None:

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -19,6 +21,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from relay.commands.nearby import data_option, found, is_own
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 60.0
@@ -28,11 +32,11 @@ _WIDEST = 1000
 class Refused(click.ClickException):
     """The API refused; the message has all it said."""
 
-    def __init__(self, status: int, problem: Any) -> None:
+    def __init__(self, status: int, problem: Any, hint: str = "") -> None:
         lines = [f"{status}: {problem.get('detail') or problem.get('title')}"] if problem else [str(status)]
         for fault in (problem or {}).get("errors", ()):
             lines.append(f"  {fault['pointer'] or '(the whole body)'}: {fault['detail']}")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join([*lines, *([hint] if hint else [])]))
 
 
 class Unreachable(click.ClickException):
@@ -50,11 +54,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The API at `url`, as the holder of `token`; `as_json` says how answers are shown."""
+    """The API at `url`, as the holder of `token`; `as_json` says how answers are shown. `source`: the folder that
+    the token is from, where it was not given."""
 
     url: str
     token: str
     as_json: bool = False
+    source: Path | None = None
 
     def ask(self, method: str, *path: str, body: object = None, **query: object) -> Any:
         """The JSON of an answer below 400. Raises click's exceptions."""
@@ -63,8 +69,14 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         said = self.send(method, f"/v1/{text}" + (f"?{urlencode(asked)}" if asked else ""), data)
         if said.status >= 400:
-            raise Refused(said.status, said.body)
+            raise Refused(said.status, said.body, self.hint(said.status))
         return said.body
+
+    def hint(self, status: int) -> str:
+        """What may be wrong with a token that nobody gave and that is not taken."""
+        if status != HTTPStatus.UNAUTHORIZED or self.source is None:
+            return ""
+        return f"The token is from {self.source}; was `relay up` started with RELAY_OPERATOR_TOKEN? Then set it here too."
 
     def post_events(self, raw: bytes) -> Said:
         """Whatever was answered to an event, an array of them, or CloudEvents."""
@@ -87,7 +99,8 @@ class Api:
                 return Said(error.code, _json(error.read()), int(after) if after.isdecimal() else None)
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            raise Unreachable(f"{self.url} does not answer ({reason}); is the relay running?") from None
+            hint = f"; {self.source} says that a `relay up` is there: start it again" if self.source else ""
+            raise Unreachable(f"{self.url} does not answer ({reason}); is the relay running?{hint}") from None
 
     def every(self, *path: str, **query: object) -> list[Any]:
         """All entries of a list, page by page."""
@@ -114,27 +127,37 @@ class Api:
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command `--url`, `--token` and `--json`, and an `Api` as its first argument."""
+    """Gives a command `--url`, `--token`, `--data` and `--json`, and an `Api` as its first argument."""
 
     @click.option(
-        "--url", envvar="RELAY_URL", default=DEFAULT_URL, show_default=True,
-        help="Where the relay is; also RELAY_URL.",
+        "--url", envvar="RELAY_URL",
+        help=f"Where the relay is; also RELAY_URL. Else the `relay up` of this folder, or {DEFAULT_URL}.",
     )  # fmt: skip
     @click.option(
         "--token",
         envvar=["RELAY_TOKEN", "RELAY_OPERATOR_TOKEN"],
-        help="Your token; also RELAY_TOKEN or RELAY_OPERATOR_TOKEN.",
+        help="Your token; also RELAY_TOKEN or RELAY_OPERATOR_TOKEN. Else that of the `relay up` of this folder.",
     )
+    @data_option
     @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
     @functools.wraps(command)
-    def wrapped(*args: Any, url: str, token: str | None, as_json: bool, **options: Any) -> Any:
-        if urlsplit(url).scheme not in ("http", "https"):
+    def wrapped(*args: Any, url: str | None, token: str | None, data: Path, as_json: bool, **options: Any) -> Any:
+        place = found(data, url, token)
+        if urlsplit(place.url or DEFAULT_URL).scheme not in ("http", "https"):
             raise click.UsageError("--url: give an address that begins with http:// or https://")
-        if not token:
-            raise click.UsageError("give --token, or set RELAY_TOKEN or RELAY_OPERATOR_TOKEN")
-        return command(Api(url, token, as_json), *args, **options)
+        if not place.token:
+            raise click.UsageError(_nobody(data, url))
+        source = data if place.kept else None
+        return command(Api(place.url or DEFAULT_URL, place.token, as_json, source), *args, **options)
 
     return wrapped
+
+
+def _nobody(data: Path, url: str | None) -> str:
+    said = "give --token, or set RELAY_TOKEN or RELAY_OPERATOR_TOKEN"
+    if url is not None:
+        return said
+    return f"{said} (and --url or RELAY_URL); or run this where a `relay up` runs: none that runs is known in {data}"
 
 
 def media_of(raw: bytes) -> str:
@@ -158,8 +181,7 @@ def given(**values: object) -> dict[str, object]:
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
     # A proxy of the environment knows nothing of this machine's own addresses.
-    own = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    proxies: Mapping[str, str] | None = {} if own else None
+    proxies: Mapping[str, str] | None = {} if is_own(url) else None
     return urllib.request.build_opener(
         urllib.request.ProxyHandler(None if proxies is None else dict(proxies))
     )

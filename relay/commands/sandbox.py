@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from relay.commands.api import Api, Refused, given
+from relay.commands.nearby import data_option, found
 from relay.commands.processes import config_option
 from relay.config import load
 
@@ -58,38 +59,27 @@ class Driver:
 
         said = self.api.send(method, path, None if body is None else json.dumps(body).encode())
         if said.status >= 400:
-            raise Refused(said.status, said.body)
+            raise Refused(said.status, said.body, self.api.hint(said.status))
         return said.body
 
 
 def driving(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command `--data`, `--sandbox`, `--token` and `--json`, and a `Driver` as its first argument."""
 
-    @click.option(
-        "--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".relay"), show_default=True,
-        help="The data folder of `relay up`, in which the address and the token are.",
-    )  # fmt: skip
+    @data_option
     @click.option("--sandbox", envvar="RELAY_SANDBOX_URL", help="Where the sandbox is, if not there.")
     @click.option("--token", envvar="RELAY_OPERATOR_TOKEN", help="The operator's token, if not there.")
     @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
     @functools.wraps(command)
     def wrapped(*args: Any, data: Path, sandbox: str | None, token: str | None, as_json: bool, **rest: Any) -> Any:
-        url = sandbox or _kept(data / "sandbox" / "url")
-        token = token or _kept(data / "operator-token")
-        if not url or not token:
+        place = found(data, sandbox, token, file="sandbox/url")
+        if not place.url or not place.token:
             raise click.ClickException(
                 f"no sandbox is known in {data}; start `relay up` here, or give --sandbox and --token"
             )
-        return command(Driver(Api(url, token, as_json)), *args, **rest)
+        return command(Driver(Api(place.url, place.token, as_json, data if place.kept else None)), *args, **rest)
 
     return wrapped
-
-
-def _kept(file: Path) -> str:
-    try:
-        return file.read_text("utf-8").strip()
-    except OSError:
-        return ""
 
 
 @sandbox_command.command("play")

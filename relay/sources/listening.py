@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from aiohttp import web
@@ -39,13 +39,14 @@ _FIRST_LOOK_MS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The sources of one process."""
+    """The sources of one process. `due`: set it when one of them has something to work on."""
 
     services: Services
     partner_center: PartnerCenterDoor
     registrars: dict[str, Registrar]
     workers: dict[str, TenantWorker]
     soracom: Facade
+    due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def tick(self) -> int:
         """Work on what is due, in every source; how much that was."""
@@ -61,7 +62,7 @@ class Listening:
             await self.services.store.sources.put(worker.source, WATCH, b"{}", now + _FIRST_LOOK_MS)
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Tick once a second until told to stop. What fails is tried again: nothing is lost by it."""
+        """Tick once a second, and when something is due, until told to stop. What fails is tried again: nothing is lost by it."""
         started = False
         while not stop.is_set():
             try:
@@ -73,10 +74,17 @@ class Listening:
                 self.services.log.debug("sources.wait", error=type(error).__name__)
             except Exception:  # what is kept stays kept, and is taken up again when its lease has ended
                 self.services.log.exception("sources.failed")
-            try:
-                await asyncio.wait_for(stop.wait(), _TICK_S)
-            except TimeoutError:
-                continue
+            await self._until_due(stop)
+
+    async def _until_due(self, stop: asyncio.Event) -> None:
+        """At most a second."""
+        waits = [asyncio.create_task(one.wait()) for one in (stop, self.due)]
+        try:
+            await asyncio.wait(waits, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        self.due.clear()
 
 
 LISTENING: web.AppKey[Listening] = web.AppKey("listening", Listening)
@@ -125,6 +133,7 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
                 Certificates(session, settings.timeout_seconds, check, clock),
                 store.sources,
                 healths,
+                services.nudge_sources,
                 clock,
                 body_timeout_s=config.server.body_timeout_seconds,
             ),

@@ -51,6 +51,7 @@ class PartnerCenterDoor:
         certificates: Certificates,
         store: Sources,
         healths: dict[str, Health],
+        nudge: Callable[[], None],
         clock: Callable[[], int],
         *,
         body_timeout_s: float,
@@ -59,6 +60,7 @@ class PartnerCenterDoor:
         self._certificates = certificates
         self._store = store
         self._healths = healths
+        self._nudge = nudge
         self._clock = clock
         self._body_timeout_s = body_timeout_s
 
@@ -90,6 +92,8 @@ class PartnerCenterDoor:
         text = dump(Heard(raw=raw.decode("utf-8", "replace"), at_ms=now))
         new = await self._store.put(source_of(tenant), CALLBACK + dedupe_key(raw), text, now, once_at_ms=now)
         health.count("callbacks", "kept" if new else "repeated")
+        if new:
+            self._nudge()
         return web.Response(
             body=orjson.dumps({"status": "kept" if new else "known"}), content_type="application/json"
         )

@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from arq.connections import ArqRedis
+from arq.jobs import JobDef
 from cryptography.hazmat.primitives import hashes
 
+from relay.nudge import HEAR, open_pool
+from relay.sources import listening
 from relay.sources.listening import Listening, hearing
 from tests.fakes.partner_center import CUSTOMER, SOURCE, TARGET, PartnerCenter, line, make_signer, transfer
+from tests.pipeline.caller import eventually
 from tests.pipeline.inside import Inside, inside
 
 T1, T2, T3 = "2024-12-12T14:45:18.627854Z", "2024-12-12T14:46:18.6278541Z", "2024-12-12T14:47:18.627854Z"
@@ -187,6 +192,35 @@ async def test_what_was_said_and_what_was_fetched_are_kept_and_shown_to_nobody(w
     assert json.loads(origin["said"])["EventName"] == "create-transfer"
     assert origin["fetched"]["status"] == "InProgress"
     assert "origin" not in json.dumps(world.told("contoso") + world.told("fabrikam"))
+
+
+async def test_a_worker_is_woken_by_a_new_callback_and_by_no_repeat(
+    world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_TICK_S", 3600.0)
+    stop, pool = asyncio.Event(), open_pool(valkey_url)
+    working = asyncio.create_task(world.sources.work(stop))
+    try:
+        world.upstream.put(transfer())
+        for _ in range(2):
+            await world.say("create-transfer", T1)
+        jobs = [job.function for job in await eventually(lambda: _queued(pool), "a nudge")]
+        assert jobs.count(HEAR) == 1
+        world.sources.due.set()
+
+        async def posted() -> bool | None:
+            return True if (await world.relay.api.raw("GET", f"/v1/transfers/{ID}"))[0] == 200 else None
+
+        await eventually(posted, "the event")
+    finally:
+        stop.set()
+        await working
+        await pool.aclose(close_connection_pool=True)
+
+
+async def _queued(pool: ArqRedis) -> list[JobDef] | None:
+    found = await pool.queued_jobs()
+    return found if any(job.function == HEAR for job in found) else None
 
 
 # --- forgeries -------------------------------------------------------------------------------------------

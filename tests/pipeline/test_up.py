@@ -233,7 +233,7 @@ async def command(*words: str) -> tuple[int, str]:
     return process.returncode or 0, said.decode()
 
 
-async def test_its_logs_and_keys_are_looked_at_from_another_terminal(tmp_path: Path) -> None:
+async def test_its_partners_logs_and_keys_are_looked_at_from_another_terminal(tmp_path: Path) -> None:
     data = tmp_path / "data"
     code, said = await command("audit", "verify", "--data", str(data))
     assert code == 1 and "no database runs over" in said
@@ -248,6 +248,9 @@ async def test_its_logs_and_keys_are_looked_at_from_another_terminal(tmp_path: P
             return True if (await api.ask("GET", "/v1/partners/contoso/activity/heads"))["data"] else None
 
         await eventually(look, "the log is chained")
+        code, said = await command("partner", "list", "--data", str(data))
+        assert code == 0 and "contoso" in said, said
+        assert not any("activity.chained" in line for line in terminal.lines)  # for whoever keeps the log
         code, said = await command("audit", "verify", "--data", str(data))
         assert code == 0 and "contoso: as it was written; lines chained: 1," in said, said
         code, said = await command("keys", "rotate", "--data", str(data))
@@ -259,3 +262,5 @@ async def test_its_logs_and_keys_are_looked_at_from_another_terminal(tmp_path: P
         assert await terminal.ended() == 0
     code, said = await command("keys", "status", "--data", str(data))
     assert code == 1 and "no database runs over" in said
+    code, said = await command("partner", "list", "--data", str(data))
+    assert code == 2 and f"none that runs is known in {data}" in said

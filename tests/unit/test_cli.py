@@ -16,6 +16,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from relay.cli import relay
+from relay.commands.nearby import Place, found
 from relay.commands.partner import _agent
 
 TOKEN = "the-operators-token-of-these-tests-0123456789"
@@ -112,6 +113,58 @@ def test_without_a_token_it_says_which_to_give() -> None:
     result = CliRunner().invoke(relay, ["partner", "list"])
     assert result.exit_code == 2
     assert "RELAY_OPERATOR_TOKEN" in result.output
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: Answering) -> Path:
+    """The data folder of a `relay up`, which is `server`."""
+    (tmp_path / "url").write_text(server.url + "\n")
+    (tmp_path / "operator-token").write_text("of-the-folder\n")
+    return tmp_path
+
+
+def test_a_relay_that_runs_in_this_folder_is_found(server: Answering, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers = [(200, {"data": [], "next": None})] * 2
+    assert say(None, "partner", "list", "--data", str(folder)).exit_code == 0
+    folder.rename(folder.parent / ".relay")
+    monkeypatch.chdir(folder.parent)
+    assert say(None, "partner", "list").exit_code == 0
+    assert [token for _, _, token, _ in server.asked] == ["Bearer of-the-folder"] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "token"),
+    [
+        ({"RELAY_TOKEN": "theirs"}, "theirs"),
+        ({"RELAY_OPERATOR_TOKEN": "the-operators"}, "the-operators"),
+        ({"RELAY_URL": "here/"}, "of-the-folder"),
+    ],
+)
+def test_what_is_given_goes_before_what_the_folder_has(
+    server: Answering, folder: Path, given: dict[str, str], token: str
+) -> None:
+    server.answers = [(200, {"data": [], "next": None})]
+    given = {name: server.url + "/" if value == "here/" else value for name, value in given.items()}
+    assert say(None, "partner", "list", "--data", str(folder), **given).exit_code == 0
+    assert server.asked[0][2] == f"Bearer {token}"
+
+
+def test_a_folders_token_goes_nowhere_else_and_a_token_of_elsewhere_to_no_folders_address(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://elsewhere.example")
+    (tmp_path / "operator-token").write_text("of-the-folder")
+    assert found(tmp_path, "https://relay.example", None) == Place("https://relay.example", "")
+    assert found(tmp_path, None, "theirs") == Place("", "theirs")
+    assert found(tmp_path, None, None) == Place("https://elsewhere.example", "of-the-folder", kept=True)
+
+
+def test_a_folder_that_is_of_no_use_is_said_plainly(server: Answering, folder: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    assert f"none that runs is known in {empty}" in say(None, "partner", "list", "--data", str(empty)).output
+    server.answers = [(401, {"detail": "The token is not known."})]
+    said = say(None, "partner", "list", "--data", str(folder)).output
+    assert "The token is not known." in said and "set it here too" in said
+    (folder / "url").write_text("http://127.0.0.1:1")
+    assert "start it again" in say(None, "partner", "list", "--data", str(folder)).output
 
 
 def test_a_list_is_read_page_by_page(server: Answering) -> None:

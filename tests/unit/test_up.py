@@ -174,6 +174,10 @@ def test_a_log_line_says_when_who_and_what_first() -> None:
     )
 
 
+def test_what_is_only_kept_as_evidence_is_not_shown() -> None:
+    assert shown("worker", json.dumps({"event": "activity.chained", "partner": "contoso"}), NOW, colour=False) == ""
+
+
 def test_a_stack_trace_keeps_its_lines() -> None:
     line = json.dumps({"event": "broke", "exception": "Traceback\n  File"})
     assert shown("web", line, NOW, colour=False).splitlines()[1:] == ["    Traceback", "      File"]

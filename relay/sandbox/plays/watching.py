@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import quote
 
+from relay.sandbox.plays.cast import PARTNERS_OF
 from relay.sandbox.plays.script import Broken, What
 from relay.sandbox.plays.stage import Stage
 
@@ -94,7 +95,7 @@ class Watch:
         self._stage.say(What.STATE, f"{entry['type']} is accepted{marks}", who="the relay")
         for skip in entry["skipped"]:
             if skip["reason"] != "policy":
-                whom = skip["email"] or skip["partner"] or skip["audience"]
+                whom = skip["email"] or _AS_GIVEN.get(skip["partner"], skip["partner"]) or skip["audience"]
                 self._stage.say(What.NOBODY, f"no {skip['channel']} to {whom}: {skip['reason']}", who="the relay")
 
     async def _delivered(self, one: dict[str, Any]) -> None:
@@ -105,7 +106,8 @@ class Watch:
         if one["channel"] == "webhook":
             verdict = f"{one['status']}, {one['last_outcome']}"
             more = "" if went_well else f" (try {one['attempt_count']})"
-            self._stage.say(What.POST, f"{one['type']} → {verdict}{more}", who=f"{one['partner']} ({one['audience']})", ok=went_well)
+            who = f"{_AS_GIVEN.get(one['partner'], one['partner'])} ({one['audience']})"
+            self._stage.say(What.POST, f"{one['type']} → {verdict}{more}", who=who, ok=went_well)
         elif went_well:
             subject = await self._subject(one["id"])
             self._stage.say(What.MAIL, subject or f"{one['type']} → {one['last_outcome']}", who=f"{one['email']} ({one['audience']})")
@@ -123,6 +125,8 @@ class Watch:
         return self._subjects.get(delivery, "")
 
 
+_AS_GIVEN = {id_.casefold(): id_ for pair in PARTNERS_OF.values() for id_ in pair}
+"""Those who play, by the key under which the relay has them."""
 _STATUSES = {
     "transfer.created": "pending", "transfer.updated": "in_progress", "transfer.completed": "completed",
     "transfer.partially_completed": "partially_completed", "transfer.failed": "failed",

@@ -66,9 +66,9 @@ def _settings(url: str, tokens: Tokens, signing: signer.Signer) -> dict[str, str
         # Here nobody's limits are to be spared, and a person watches.
         "KEEP_REGISTERED": "true",
         "REGISTRATION_SECONDS": "10",
-        "POLL_SECONDS": "4",
+        "POLL_SECONDS": "2",
         "POLLS_PER_MINUTE": "600",
-        "REORDER_SECONDS": "3",
+        "REORDER_SECONDS": "1",
     }
     return {f"RELAY_SOURCES__PARTNER_CENTER__{name}": value for name, value in values.items()}
 
