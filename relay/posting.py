@@ -5,6 +5,10 @@ minds; for a signed POST of a few kilobytes it costs three times what the socket
 connector finds the connection (with its guard, its pool, its TLS and its time-outs), aiohttp's own parser
 reads the answer, and between them are only the bytes. Through a forward proxy, which is asked in other words,
 the session posts as ever.
+
+A host may be shared by several partners, and so is its connection. Whatever could be taken for the answer to
+another's POST closes it (RFC 9112, sections 6.1, 9.2 and 9.3): bytes that nobody asked for, an answer that has not
+ended or whose framing is doubtful, and a request that was answered before all of it had left.
 """
 
 from __future__ import annotations
@@ -16,13 +20,18 @@ from typing import Final
 import aiohttp
 from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, StreamReader
 from aiohttp.connector import Connection
-from multidict import CIMultiDictProxy
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import BadHttpMessage
+from multidict import CIMultiDictProxy, istr
 from yarl import URL
 
 from relay.dialer import GuardedConnector
 
 _LONGEST_LINE: Final = 8190
 """Bytes of a status line or of one header, as aiohttp's own session bounds them."""
+_MOST_INTERIM: Final = 32
+"""How many 1xx may come before the answer: each costs us more than it costs who sends it."""
+_TRANSFER_ENCODING: Final = istr("transfer-encoding")
 
 
 class Line:
@@ -39,9 +48,10 @@ class Line:
 
 
 class Answered:
-    """The head of a final answer, and what follows it. `done` must be called, once."""
+    """The head of a final answer, and what follows it. `done` must be called, once. `once`: its connection serves no
+    other request."""
 
-    __slots__ = ("_on", "content", "headers", "status")
+    __slots__ = ("_on", "_once", "content", "headers", "status")
 
     def __init__(
         self,
@@ -49,15 +59,17 @@ class Answered:
         headers: CIMultiDictProxy[str],
         content: StreamReader,
         on: Connection | ClientResponse,
+        once: bool = False,
     ) -> None:
         self.status = status
         self.headers = headers
         self.content = content
         self._on = on
+        self._once = once
 
     def done(self) -> None:
         """Give the connection back, or close it where the answer has not ended."""
-        if self.content.is_eof():
+        if self.content.is_eof() and not self._once:
             self._on.release()
         else:
             self._on.close()
@@ -97,8 +109,11 @@ class Poster:
         if text.count("\n") != len(headers) + 5 or text.count("\r") != len(headers) + 5:
             raise ValueError("a header with a line break in it")
         connection = await self._connector.connect(line.request, [], self._timeout)
+        while (protocol := connection.protocol) is not None and protocol.should_close:
+            connection.close()  # something came that nobody asked for, while it was not used
+            connection = await self._connector.connect(line.request, [], self._timeout)
         try:
-            protocol, transport = connection.protocol, connection.transport
+            transport = connection.transport
             assert protocol is not None
             protocol.set_response_params(
                 read_until_eof=True,
@@ -109,10 +124,14 @@ class Poster:
             if transport is None or transport.is_closing():
                 raise aiohttp.ClientConnectionResetError("the connection was closed while it was not used")
             transport.write(text.encode("latin-1") + body)
-            while True:
+            for _ in range(_MOST_INTERIM):
                 message, content = await protocol.read()
                 if not 100 <= message.code < 200 or message.code == 101:
-                    return Answered(message.code, message.headers, content, connection)
+                    # Framed by chunks in a version that knows none, or answered before all of it was read.
+                    doubtful = message.version < HttpVersion11 and _TRANSFER_ENCODING in message.headers
+                    once = doubtful or transport.get_write_buffer_size() > 0
+                    return Answered(message.code, message.headers, content, connection, once)
+            raise BadHttpMessage("too many interim answers")
         except BaseException:
             connection.close()
             raise

@@ -6,6 +6,7 @@ nor for the addresses in it. The return path names the delivery, and the deliver
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from relay.record import Recorder
 from relay.store import Store
 
 _MOST_TOKENS = 5
+_AT_ONCE_BYTES = 32 << 10
 
 
 class Returned(StrEnum):
@@ -64,7 +66,9 @@ class Mailbox:
 
     async def take(self, raw: bytes, recipient: str, now_ms: int) -> Taken:
         """Take a raw message; `recipient` is the address it came to, where that is known. Safe to repeat."""
-        taken = await self._take(read(raw), recipient, now_ms)
+        # A large one is meant to take long, and others wait for nothing but the loop.
+        said = await asyncio.to_thread(read, raw) if len(raw) > _AT_ONCE_BYTES else read(raw)
+        taken = await self._take(said, recipient, now_ms)
         self._recorder.returned(taken.outcome, taken.delivery)
         return taken
 

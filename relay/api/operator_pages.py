@@ -6,7 +6,6 @@ pages: the mailbox and the sandbox. The session is kept by the store; the cookie
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,8 +13,8 @@ from aiohttp import web
 
 from relay.api import pages
 from relay.api.browsers import from_our_page
+from relay.api.filled import read_form
 from relay.api.limiting import FAILURES
-from relay.api.problems import Problem
 from relay.auth import AUTH, NotAuthenticated
 from relay.model import Scope
 from relay.services import SERVICES
@@ -57,11 +56,7 @@ class OperatorPage:
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         request.app[FAILURES].check(request)
         try:
-            async with asyncio.timeout(request.app[SERVICES].config.server.body_timeout_seconds):
-                token = (await request.post()).get("token", "")
-            caller = await request.app[AUTH].caller_of(str(token).strip())
-        except TimeoutError:
-            raise Problem(408, "The body did not arrive in time.") from None
+            caller = await request.app[AUTH].caller_of((await read_form(request)).get("token", "").strip())
         except NotAuthenticated:
             request.app[FAILURES].note(request)
             return self._form(403, "That is not the operator's token.")

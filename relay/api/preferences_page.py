@@ -7,6 +7,7 @@ that the link came with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from pydantic_core import PydanticCustomError
 
 from relay.api import pages
+from relay.api.filled import read_form
 from relay.api.preferences import remember
 from relay.config import Notify
 from relay.deadlines import REMINDER
@@ -30,7 +32,7 @@ from relay.services import SERVICES, Services
 
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 """The form that a mail service posts (RFC 8058, 3.1)."""
-_FORM_BYTES = 16_384
+_HOUR = re.compile(r"[01]?[0-9]|2[0-3]")
 
 
 def add_page(app: web.Application) -> None:
@@ -56,9 +58,7 @@ async def choose(request: web.Request) -> web.StreamResponse:
     holder = await services.links.holder(request.match_info["token"], now_ms)
     if holder is None or holder.expired:
         return _no_use(request, holder)
-    if (request.content_length or 0) > _FORM_BYTES:
-        raise web.HTTPRequestEntityTooLarge(_FORM_BYTES, request.content_length or 0)
-    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    form = await read_form(request)
     if form.get(ONE_CLICK[0]) == ONE_CLICK[1]:
         chosen = await remember(
             services, holder.partner, holder.email, lambda now: without(now, holder.type, now_ms), now_ms
@@ -93,7 +93,7 @@ def _said(now: Preferences, form: Mapping[str, str], now_ms: int) -> Preferences
     return replace(
         now,
         types=now.types | types,
-        daily_hour=int(hour) if hour.isascii() and hour.isdigit() and int(hour) < 24 else None,
+        daily_hour=int(hour) if _HOUR.fullmatch(hour) else None,
         timezone=zone,
         updated_at_ms=now_ms,
     )

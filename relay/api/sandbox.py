@@ -18,6 +18,7 @@ from aiohttp import ClientSession, ClientTimeout, web
 
 from relay.api import pages, sandbox_view
 from relay.api.browsers import from_our_page
+from relay.api.filled import read_form
 from relay.api.operator_pages import OperatorPage
 from relay.api.portal import link_for
 from relay.api.problems import Problem, not_found
@@ -83,13 +84,13 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 async def play(request: web.Request) -> web.StreamResponse:
     """Begin one."""
-    form = await request.post()
-    return await _done(request, "POST", "/plays", {"life": str(form.get("life", "")), "fast": "fast" in form})
+    form = await read_form(request)
+    return await _done(request, "POST", "/plays", {"life": form.get("life", ""), "fast": "fast" in form})
 
 
 async def set_clock(request: web.Request) -> web.StreamResponse:
     """Run, pause or jump."""
-    form = await request.post()
+    form = await read_form(request)
     body: dict[str, float] = {}
     if "rate" in form:
         body["rate"] = _whole(form.get("rate"))
@@ -100,8 +101,8 @@ async def set_clock(request: web.Request) -> web.StreamResponse:
 
 async def add_fault(request: web.Request) -> web.StreamResponse:
     """Have something go wrong."""
-    form = await request.post()
-    system, _, kind = str(form.get("fault", "")).partition(" ")
+    form = await read_form(request)
+    system, _, kind = form.get("fault", "").partition(" ")
     body = {"kind": kind, "item": _whole(form.get("item")), "seconds": 60 * _whole(form.get("minutes"))}
     return await _done(request, "POST", f"/{quote(system, safe='')}/faults", body)
 
@@ -187,6 +188,6 @@ def _back(query: str = "") -> web.Response:
     return web.Response(status=303, headers={**pages.SECURITY_HEADERS, "Location": f"/sandbox{query}"})
 
 
-def _whole(value: object) -> int:
-    text = str(value or "0")
+def _whole(value: str | None) -> int:
+    text = value or "0"
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0

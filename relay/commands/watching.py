@@ -8,12 +8,17 @@ the events' ids make that no second event.
 
 A file must be whole when it appears under its name: write it elsewhere, or under a name that begins with a dot or
 does not end in `.json`, and rename it. One that is seen to grow is left alone until it rests.
+
+Who may put files there need not be who watches: no link is followed, no more is read of a file than is taken, nothing
+is written over, and what is told of a name is fit for a terminal.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +34,8 @@ SENT: Final = "sent"
 REFUSED: Final = "refused"
 _MOST_BYTES: Final = 4 << 20
 """The longest request that the relay takes; what is longer is refused here."""
+_LONGEST_NAME: Final = 230
+"""Bytes of a file's name, so that a number and `.problem` fit behind it."""
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
 _GOOD: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
@@ -120,16 +127,14 @@ class Folder:
         wait_s = _FIRST_WAIT_S
         while not self.stop.is_set():
             try:
-                raw = file.read_bytes()
+                raw, size = _read(file)
             except FileNotFoundError:
                 return True
             except OSError as error:
-                if file.name not in self._unreadable:
-                    self._unreadable.add(file.name)
-                    self.tell(f"{file.name}: cannot be read ({error.strerror}); it stays where it is")
+                self._stays(file, f"cannot be read ({error.strerror})")
                 return True
             try:
-                said = too_long(len(raw)) or self.api.post_events(raw)
+                said = too_long(size) or self.api.post_events(raw)
             except Unreachable as error:
                 self._wait(file, error.message, wait_s)
             else:
@@ -141,7 +146,7 @@ class Folder:
                         self._move(file, said, REFUSED)
                         return True
                     case Fate.STOP:
-                        self.tell(f"{file.name}: {in_words(said)}; it stays where it is")
+                        self._tell(file, f"{in_words(said)}; it stays where it is")
                         return False
                     case Fate.LATER:
                         self._wait(file, in_words(said), max(wait_s, float(said.retry_after_s or 0)))
@@ -149,21 +154,46 @@ class Folder:
         return True
 
     def _wait(self, file: Path, why: str, seconds: float) -> None:
-        self.tell(f"{file.name}: {why}; again in {seconds:g} s")
+        self._tell(file, f"{why}; again in {seconds:g} s")
         self.stop.wait(seconds)
 
+    def _stays(self, file: Path, why: str) -> None:
+        """Tell once that nothing can be done with a file."""
+        if file.name not in self._unreadable:
+            self._unreadable.add(file.name)
+            self._tell(file, f"{why}; it stays where it is")
+
+    def _tell(self, file: Path, what: str) -> None:
+        """Whoever put the file there chose its name."""
+        line = f"{file.name}: {what}"
+        self.tell("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line))
+
     def _move(self, file: Path, said: Said, to: str) -> None:
-        target = _free(self.path / to / file.name)
-        if to == REFUSED:
-            # Before the file, so that none is there without its reason.
-            problem = json.dumps(said.body, ensure_ascii=False, indent=2) + "\n"
-            target.with_name(target.name + ".problem").write_text(problem, "utf-8")
+        target = _free(self.path / to, file.name)
         try:
+            if to == REFUSED:
+                # Before the file, so that none is there without its reason.
+                with _problem(target).open("x", encoding="utf-8") as about:
+                    about.write(json.dumps(said.body, ensure_ascii=False, indent=2) + "\n")
             file.replace(target)
         except FileNotFoundError:
             return  # another that watches was faster, and was answered the same
+        except OSError as error:
+            self._stays(file, f"{in_words(said)}, and cannot be moved ({error.strerror})")
+            return
         self.counts[to] += 1
-        self.tell(f"{file.name}: {in_words(said)} → {to}/")
+        self._tell(file, f"{in_words(said)} → {to}/")
+
+
+def _read(file: Path) -> tuple[bytes, int]:
+    """A file's bytes, or the first of them where it is too long, and its size. OSError for what is no plain file."""
+    # What was one when the folder was looked at may be a link or a pipe by now.
+    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        raw = opened.read(_MOST_BYTES + 1)
+        return raw, max(about.st_size, len(raw))
 
 
 def too_long(size: int) -> Said | None:
@@ -187,10 +217,18 @@ def in_words(said: Said) -> str:
     return " ".join([str(int(said.status)), *(str(word) for word in words if word)])
 
 
-def _free(path: Path) -> Path:
-    """This path, or one like it, that is nobody's yet."""
-    tried, number = path, 1
-    while tried.exists():
+def _problem(target: Path) -> Path:
+    """Where the answer to a refused file is."""
+    return target.with_name(target.name + ".problem")
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A path in the folder that is nobody's yet, with this name or one like it, and its answer's beside it."""
+    stem, suffix = os.path.splitext(name)
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        stem = os.fsdecode(os.fsencode(stem)[: _LONGEST_NAME - len(os.fsencode(suffix))])
+    target, number = folder / f"{stem}{suffix}", 1
+    while os.path.lexists(target) or os.path.lexists(_problem(target)):
         number += 1
-        tried = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return tried
+        target = folder / f"{stem}-{number}{suffix}"
+    return target

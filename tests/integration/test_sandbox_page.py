@@ -74,6 +74,19 @@ async def test_every_button_is_the_operators_and_from_our_own_page(browser: Any,
         assert (await browser.get(path, allow_redirects=False)).status in (404, 405), path
 
 
+async def test_a_form_that_cannot_be_read_is_its_senders_fault(browser: Any, aiohttp_client: Any, played: Any) -> None:
+    stranger = await aiohttp_client(create_app(played[0]))
+    for media, body, status in (
+        ("application/x-www-form-urlencoded; charset=nonsense", b"token=x", 422),
+        ("application/x-www-form-urlencoded", b"token=\xff", 422),
+        ("multipart/form-data", b"--b--", 422),
+        ("application/x-www-form-urlencoded", b"token=" + b"x" * 20_000, 413),
+    ):
+        headers = {**OURS, "Content-Type": media}
+        assert (await stranger.post("/sandbox/sign-in", data=body, headers=headers)).status == status
+        assert (await browser.post("/sandbox/play", data=body, headers=headers)).status == status
+
+
 async def test_clock_and_faults_are_set_and_what_is_refused_is_said(browser: Any) -> None:
     async def press(path: str) -> str:
         answer = await browser.post(path, data=BUTTONS[path], headers=OURS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -146,3 +147,47 @@ async def test_who_accepts_by_mail_is_told_that_it_comes_in_any_case(world: Insi
     url = await world.services.links.url(reader(root=True), "transfer.completed", world.clock())
     _, text, _ = await ask(world, "GET", url)
     assert "A SIM transfer waits to be accepted by you" in text and 'name="transfer.created"' not in text
+
+
+FORM, PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+CLICK = b'--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n%s\r\nOne-Click\r\n--b--\r\n'
+ODD: dict[str, tuple[str, bytes]] = {
+    "charset": (f"{FORM}; charset=nonsense", b"daily_hour=7"),
+    "no text": (FORM, b"daily_hour=\xff\xfe"),
+    "no text in a part": (PARTS, CLICK % b"" + b"\xff"),
+    "charset of a part": (PARTS, CLICK % b"Content-Type: text/plain; charset=nonsense\r\n"),
+    "encoding of a part": (PARTS, CLICK % b"Content-Transfer-Encoding: nonsense\r\n"),
+    "base64 of a part": (PARTS, CLICK % b"Content-Transfer-Encoding: base64\r\n"),
+    "length of a part": (PARTS, CLICK % b"Content-Length: -3\r\n"),
+    "no boundary": ("multipart/form-data", CLICK % b""),
+    "cut short": (PARTS, (CLICK % b"")[:70]),
+    "no name": (PARTS, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"),
+    "nested": (PARTS, b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--b--\r\n"),
+    "headers": (PARTS, b"--b\r\n" + b"x" * 9000 + b"\r\n\r\nx\r\n--b--\r\n"),
+    "a number": (FORM, b"daily_hour=" + b"9" * 9000),
+    "many fields": (FORM, b"&".join(b"%d=" % n for n in range(3000))),
+    "up the tree": (FORM, b"timezone=../../../etc/passwd"),
+    "a folder": (FORM, b"timezone=Asia"),
+    "a long zone": (FORM, b"timezone=" + b"x" * 9000),
+    "a zone with an end": (FORM, b"timezone=Asia/Tokyo%00"),
+    "half a character": (FORM, b"timezone=%ED%A0%80"),
+    "other media": ("application/json", b'{"daily_hour": 7}'),
+}  # fmt: skip
+
+
+async def test_whatever_is_posted_with_a_link_is_answered_and_soon_over(world: Inside) -> None:
+    url = await world.services.links.url(reader("en"), "transfer.created", world.clock())
+    for name, (media, body) in ODD.items():
+        status, text, _ = await ask(world, "POST", url, data=body, headers={"Content-Type": media})
+        assert status in (200, 413, 422), (name, status, text)
+    big = b"daily_hour=7&x=" + b"x" * 40_000
+
+    async def unsaid() -> AsyncIterator[bytes]:
+        yield big
+
+    for data in (big, unsaid(), CLICK % b"" + big):
+        media = PARTS if isinstance(data, bytes) and data.startswith(b"--") else FORM
+        assert (await ask(world, "POST", url, data=data, headers={"Content-Type": media}))[0] == 413
+    packed = {"Content-Type": FORM, "Content-Encoding": "gzip"}
+    assert (await ask(world, "POST", url, data=gzip.compress(b"daily_hour=7"), headers=packed))[0] == 415
+    assert (await world.api.ask("GET", AOI))["daily_hour"] is None

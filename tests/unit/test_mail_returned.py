@@ -57,6 +57,23 @@ def test_nesting_and_floods_of_parts_are_borne() -> None:
     assert read(messages).kind is Kind.OTHER
 
 
+BOMBS = {
+    # What the standard library takes minutes for, or raises.
+    "parameters": b'Content-Type: multipart/mixed; x="' + b";" * 1_000_000 + b"\r\n\r\nx",
+    "folded parameters": b"Content-Type: multipart/mixed;" + b'\r\n x=";;;;;;;' * 60_000 + b"\r\n\r\nx",
+    "old newlines": b'Content-Type: multipart/mixed; x="' + b"\r ;" * 300_000 + b"\r\rx",
+    "boundaries": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(400)) + b"\n" * 900_000,
+    "numbers": b"Content-Type: multipart/mixed; boundary*" + b"9" * 900 + b'="x"\r\n\r\nx',
+    "longer numbers": b"Content-Type: multipart/mixed; boundary*" + b"9" * 5000 + b'="x"\r\n\r\nx',
+    "charset": b"Content-Type: multipart/mixed; boundary*=nonsense''x\r\n\r\nx",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_message_keeps_it_busy(name: str) -> None:
+    assert read(BOMBS[name]).kind is Kind.OTHER
+
+
 @given(st.binary(max_size=400), st.sampled_from(sorted(EVERY)), st.integers(0, 2000))
 def test_nothing_that_is_sent_breaks_it(noise: bytes, name: str, at: int) -> None:
     raw = EVERY[name][0]
