@@ -22,7 +22,7 @@ FAULTS: dict[str, tuple[Answer, str]] = {
     "drips the body of an error": (Answer(500, body=b"oh no", drip=True), "server_error"),
     "never ends its body": (Answer(200, endless=True), "accepted"),
     "sends a gzip bomb": (Answer.gzip_bomb(), "accepted"),
-    "floods with interim answers": (Answer(flood=b"HTTP/1.1 102 Processing\r\n\r\n"), "timed_out"),
+    "floods with interim answers": (Answer(flood=b"HTTP/1.1 102 Processing\r\n\r\n"), "protocol_error"),
     "hangs up": (Answer(drop=True), "connection_lost"),
     "cuts its body": (Answer(200, body=b"half", broken_body=True), "accepted"),
     "is no web server": (Answer(raw=b"220 mail.contoso.example ESMTP\r\n"), "protocol_error"),
