@@ -18,8 +18,8 @@ from tests.fakes.pages import Drawn
 # What Gmail, Apple Mail and Outlook on Windows (Word's engine) show, or leave out without harm.
 PROPERTIES = {
     "background-color", "border", "border-bottom", "border-collapse", "border-left", "border-radius", "border-top",
-    "color", "display", "font-family", "font-size", "font-weight", "height", "line-height", "margin", "max-height",
-    "max-width", "mso-hide", "overflow", "overflow-wrap", "padding", "padding-right", "text-align", "text-decoration",
+    "color", "display", "font-family", "font-size", "font-weight", "height", "line-break", "line-height", "margin",
+    "max-height", "max-width", "mso-hide", "overflow", "overflow-wrap", "padding", "padding-right", "text-align", "text-decoration",
     "vertical-align", "white-space", "width", "word-break",
 }  # fmt: skip
 TAGS = {
