@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.outage import Outage, sit_out
-from chaos.storm import Result, Storm, unleash
+from chaos.storm import SETTINGS, Result, Storm, unleash
 
 _SETTLE_SHARE = 0.15
 _SHOWN = 20
@@ -30,12 +30,15 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=30.0, help="events a second")
     parser.add_argument("--minutes", type=float, default=14.5, help="at most, all in all")
     parser.add_argument("--keep", type=Path, help="a folder for the logs and the data, kept")
+    parser.add_argument("--cluster", action="store_true", help="over a cluster of three servers")
     parser.add_argument("--away", type=float, help="no rounds: the database is frozen, then gone, for so many seconds each")
     given = parser.parse_args()
     limit_s = given.minutes * 60
     if given.away:
-        return _away(Outage(given.seed, given.away, given.rate, limit_s * _SETTLE_SHARE), given.keep)
-    storm = Storm(given.seed, given.rounds, given.rate, limit_s * (1 - _SETTLE_SHARE), limit_s * _SETTLE_SHARE)
+        settings = {name: SETTINGS[name] for name in SETTINGS if name.startswith("RELAY_RETRY__")}
+        return _away(Outage(given.seed, given.away, given.rate, limit_s * _SETTLE_SHARE, settings), given.keep)
+    settle_s = limit_s * _SETTLE_SHARE
+    storm = Storm(given.seed, given.rounds, given.rate, limit_s - settle_s, settle_s, cluster=given.cluster)
     console = Console(file=sys.stdout)  # beside what the rig prints, which is shown when something went wrong
     console.print(f"seed {storm.seed}: {storm.rounds} rounds at {storm.rate:g} events a second")
     with ExitStack() as stack:
@@ -52,7 +55,7 @@ def main() -> int:
 
 
 def _away(outage: Outage, keep: Path | None) -> int:
-    """With the settings that it has in production."""
+    """With the settings of production, but for the waits between tries."""
     console = Console(file=sys.stdout)
     console.print(f"seed {outage.seed}: {outage.rate:g} events a second")
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Who is killed, when, and what became of what was acknowledged?
 
-Rounds of SIGKILL to a web process, two workers and the database, some of them to all at once, some while
+Rounds of SIGKILL to a web process, two workers and the database (of a cluster: one server or all), some of them to all at once, some while
 what was killed before still starts. A supervisor starts again at once what has died. When the rounds are
 over everybody behaves, and what was acknowledged must arrive.
 """
@@ -13,15 +13,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from aiohttp import ClientSession, ClientTimeout
 
+from chaos.databases import Mortal, One, Three
 from chaos.load import Load
 from chaos.partners import TEMPERS, Receivers
 from chaos.tally import Tally
-from relay.embedded import EmbeddedValkey
 from tests.pipeline.caller import Caller
 from tests.pipeline.rig import Rig
 
@@ -54,6 +55,7 @@ class Storm:
     within_s: float
     settle_s: float
     longest_calm_s: float = 3.0
+    cluster: bool = False
 
 
 @dataclass(slots=True)
@@ -88,10 +90,10 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
         # The kernel ends a child with the thread that started it: this one lives to the end.
         keeper = stack.enter_context(ThreadPoolExecutor(1))
         loop = asyncio.get_running_loop()
-        valkey = await loop.run_in_executor(keeper, EmbeddedValkey.start, folder / "data")
-        stack.push_async_callback(lambda: asyncio.to_thread(valkey.stop))
+        database = await loop.run_in_executor(keeper, partial(_database, storm, folder / "data"))
+        stack.push_async_callback(lambda: asyncio.to_thread(database.stop))
         receivers = await stack.enter_async_context(Receivers(result.tally, storm.seed))
-        rig = await stack.enter_async_context(Rig(valkey, folder, **SETTINGS))
+        rig = await stack.enter_async_context(Rig(database, folder, **SETTINGS, **database.settings))
         await rig.start_another_worker()
         http = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=15)))
         api = Caller(http, rig.api.base)
@@ -105,8 +107,13 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
             victims = _victims(chance)
             hasty = chance.random() < _UNREADY
             result.ended += [name for name, one in rig.processes.items() if one.poll() is not None]
-            rig.kill(*victims)
-            await loop.run_in_executor(keeper, rig.bring_back, *victims)
+            processes = [name for name in victims if name != "database"]
+            if "database" in victims:
+                database.kill()
+            rig.kill(*processes)
+            if "database" in victims:
+                await loop.run_in_executor(keeper, database.bring_back)
+            await loop.run_in_executor(keeper, rig.bring_back, *processes)
             for name in victims:
                 result.kills[name] += 1
             result.rounds += 1
@@ -123,6 +130,10 @@ async def unleash(storm: Storm, folder: Path, say: Callable[[Result], None]) -> 
         await close_the_accounts(api, result, names)
         result.seconds = time.monotonic() - began
     return result
+
+
+def _database(storm: Storm, folder: Path) -> Mortal:
+    return Three(folder, storm.seed) if storm.cluster else One(folder)
 
 
 def _victims(chance: Random) -> tuple[str, ...]:

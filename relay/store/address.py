@@ -6,6 +6,7 @@ opened, and is dropped when what it is connected to is primary no more.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -57,12 +58,20 @@ class _Packed:
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [packed(tuple(command)) for command in commands]
 
+    async def _send_packed_command(self, command: Iterable[bytes]) -> None:
+        """As redis-py's. Where the other side closed the connection in this very moment, uvloop has an exception
+        that redis-py does not know for one of connections."""
+        try:
+            await super()._send_packed_command(command)  # type: ignore[misc]
+        except RuntimeError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "it was closed while it was written to") from error
 
-class _Plain(_Packed, Connection):
+
+class PlainConnection(_Packed, Connection):
     """To one server."""
 
 
-class _Tls(_Packed, SSLConnection):
+class TlsConnection(_Packed, SSLConnection):
     """To one server, over TLS."""
 
 
@@ -95,11 +104,11 @@ class _Following:
             raise
 
 
-class _FollowingPlain(_Following, _Plain):
+class _FollowingPlain(_Following, PlainConnection):
     """To the primary of a group."""
 
 
-class _FollowingTls(_Following, _Tls):
+class _FollowingTls(_Following, TlsConnection):
     """To the primary of a group, over TLS."""
 
 
@@ -115,7 +124,7 @@ def pool_of(url: str, kind: type[Pool], *, timeout_s: float, **more: Any) -> Poo
     group = parse_group(url)
     if group is None:
         if not url.startswith("unix:"):
-            options["connection_class"] = _Tls if url.startswith("rediss:") else _Plain
+            options["connection_class"] = TlsConnection if url.startswith("rediss:") else PlainConnection
         return kind.from_url(url, **options)
     return kind(
         connection_class=_FollowingTls if group.tls else _FollowingPlain,

@@ -21,6 +21,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException
 
 from relay.errors import StoreUnavailable
 from relay.places import Cluster, Login
+from relay.store.address import PlainConnection, TlsConnection
 from relay.store.client import Call, Client, Copies, Op, Plain, Script, translated
 
 _TRIES = 5
@@ -31,7 +32,18 @@ _ELSEWHERE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"}
 Place = tuple[str, int]
 
 
-class _Routed(RedisCluster):
+class _Map(RedisCluster):
+    """Knows which server has which slot. Its connections are the relay's own, as those to one server are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        kind = TlsConnection if options["ssl"] else PlainConnection
+        self.connection_kwargs["connection_class"] = kind  # of the nodes that it is told of
+        for node in self.nodes_manager.startup_nodes.values():
+            node.connection_class = kind
+
+
+class _Routed(_Map):
     """Single commands; what fails is raised as a `StoreError`."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -82,8 +94,8 @@ class ClusterClient(Client):
             "socket_connect_timeout": min(timeout_s, 5.0),
             "require_full_coverage": False,
         }
-        self._map = RedisCluster(**options)
-        self._routed = _Routed(**options)
+        self._map = _Map(**options)  # type: ignore[abstract]
+        self._routed = _Routed(**options)  # type: ignore[abstract]
         # The same commands under the same names; redis-py has no type for what both can do.
         self.redis = cast("Redis", self._map)
         self.plain = cast("Plain", self._routed)
