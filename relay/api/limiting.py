@@ -124,6 +124,12 @@ def address_of(request: web.Request, proxies: Sequence[IPv4Network | IPv6Network
     return found
 
 
+def asker_of(proxies: Sequence[str]) -> Callable[[web.Request], str]:
+    """`address_of` for these proxies, in CIDR form."""
+    networks = [ip_network(proxy) for proxy in proxies]
+    return lambda request: address_of(request, networks)
+
+
 def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     return bool(networks) and _is_address(address) and any(ip_address(address) in network for network in networks)
 

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import ClientSession, web
 from yarl import URL
 
+from relay.api.limiting import asker_of
 from relay.api.problems import Problem, not_found
 from relay.api.provider_bounces import read_raw, take_all
 from relay.auth import NotAuthenticated
@@ -40,10 +41,11 @@ class _Ses:
         self._services = services
         self._session = session
         self._certificates = Certificates(session, _TIMEOUT_S, sns.check_certificate, services.clock)
+        self.asker = asker_of(services.config.server.trusted_proxies)
         self._confirmed: deque[str] = deque(maxlen=_MOST_CONFIRMED)
 
-    async def prove(self, raw: bytes) -> SnsMessage:
-        """The message, when SNS sent it. Raises Forged, CertificateAway."""
+    async def prove(self, raw: bytes, asker: str) -> SnsMessage:
+        """The message, when SNS sent it; `asker` is the address it came from. Raises Forged, CertificateAway."""
         settings = self._services.config.bounces
         message = sns.read(raw)
         if message.topic not in settings.ses_topics:
@@ -51,7 +53,7 @@ class _Ses:
         try:
             folder = settings.ses_url or sns.folder_of(message.topic)
             sns.check(message, folder, self._services.clock(), sha1=settings.ses_sha1)
-            sns.prove(message, await self._certificates.signer(message.certificate_url))
+            sns.prove(message, await self._certificates.signer(message.certificate_url, asker))
         except Forged as forged:
             # Nobody at SNS reads our answers, and a topic that is set up wrongly is the operator's to mend.
             self._services.log.warning("sns.refused", topic=message.topic, detail=str(forged))
@@ -104,7 +106,7 @@ async def ses(request: web.Request) -> web.StreamResponse:
         raise not_found("webhook")
     door = request.app[_SES]
     try:
-        message = await door.prove(await read_raw(request, services))
+        message = await door.prove(await read_raw(request, services), door.asker(request))
     except Forged as forged:
         raise NotAuthenticated(str(forged)) from None
     except CertificateAway as away:

@@ -2,7 +2,8 @@
 
 Fetched from a pinned folder over the guarded session, without redirects, at most 64 KiB, and kept: forged
 requests cost no request of ours for each, and a certificate host that is down delays nothing that was
-signed by a known certificate. At most so many are fetched a minute, whatever is sent to us.
+signed by a known certificate. At most so many are fetched a minute, whatever is sent to us; of one address fewer, and
+what strangers name neither replaces a certificate that was right nor uses up what it is fetched again by.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ from relay.times import from_ms
 
 _MOST_BYTES = 65_536
 _MOST_KEPT = 32
+_MOST_WRONG = 256
 _FRESH_MS = 3_600_000
 _WRONG_MS = 60_000
-_FETCHES_A_MINUTE = 12
+_KNOWN_A_MINUTE, _UNKNOWN_A_MINUTE, _OF_ONE_A_MINUTE = 12, 48, 8
+"""How many are fetched: of those that were right before, of others, and of these on behalf of one address."""
 
 
 class CertificateAway(RelayError):
     """A certificate cannot be fetched just now: answer 503, and the callback comes again."""
+
+
+class TooManyAsked(CertificateAway):
+    """Too many were asked for in a minute, which says nothing about their host."""
 
 
 @dataclass(slots=True)
@@ -55,17 +62,19 @@ class Certificates:
         self._timeout = ClientTimeout(total=timeout_s)
         self._check = check
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._right: dict[str, _Kept] = {}
+        self._wrong: dict[str, _Kept] = {}
         self._fetching: dict[str, asyncio.Task[_Kept]] = {}
-        self._fetched_ms: list[int] = []
+        self._fetched: list[tuple[int, str]] = []
 
-    async def signer(self, url: str) -> x509.Certificate:
-        """The certificate at a pinned `url`, checked as of now. Raises Forged, CertificateAway."""
+    async def signer(self, url: str, asker: str) -> x509.Certificate:
+        """The certificate at a pinned `url`, checked as of now, for who is at the address `asker`. Raises Forged,
+        CertificateAway."""
         now = self._clock()
-        kept = self._kept.get(url)
+        kept = self._right.get(url) or self._wrong.get(url)
         if kept is None or now - kept.at_ms > (_WRONG_MS if kept.wrong else _FRESH_MS):
             try:
-                kept = await self._fetch(url)
+                kept = await self._fetch(url, "" if url in self._right else asker)
             except CertificateAway:
                 if kept is None or kept.wrong:
                     raise
@@ -74,20 +83,27 @@ class Certificates:
         self._check(kept.chain, from_ms(now))
         return kept.chain[0]
 
-    async def _fetch(self, url: str) -> _Kept:
+    async def _fetch(self, url: str, asker: str) -> _Kept:
         task = self._fetching.get(url)
         if task is None:
+            self._spend(asker)
             task = asyncio.get_running_loop().create_task(self._get(url))
             self._fetching[url] = task
             task.add_done_callback(lambda _: self._fetching.pop(url, None))
         return await asyncio.shield(task)
 
+    def _spend(self, asker: str) -> None:
+        """One more is fetched for this address; "" for one that was right before. Raises TooManyAsked."""
+        now = self._clock()
+        self._fetched = [(at, who) for at, who in self._fetched if now - 60_000 < at <= now]
+        mine = sum(1 for _, who in self._fetched if who == asker)
+        others = sum(1 for _, who in self._fetched if who)
+        if mine >= (_OF_ONE_A_MINUTE if asker else _KNOWN_A_MINUTE) or (asker and others >= _UNKNOWN_A_MINUTE):
+            raise TooManyAsked("too many certificates were asked for in a minute")
+        self._fetched.append((now, asker))
+
     async def _get(self, url: str) -> _Kept:
         now = self._clock()
-        self._fetched_ms = [at for at in self._fetched_ms if now - 60_000 < at <= now]
-        if len(self._fetched_ms) >= _FETCHES_A_MINUTE:
-            raise CertificateAway("too many certificates were asked for in a minute")
-        self._fetched_ms.append(now)
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=self._timeout, headers={"Accept-Encoding": "identity"}
@@ -107,9 +123,11 @@ class Certificates:
             self._check(kept.chain, from_ms(now))
         except Forged as forged:
             kept.wrong = forged
-        if len(self._kept) >= _MOST_KEPT:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[url] = kept
+        for ours, most in ((self._right, _MOST_KEPT), (self._wrong, _MOST_WRONG)):
+            ours.pop(url, None)
+            if len(ours) >= most:
+                ours.pop(next(iter(ours)))
+        (self._wrong if kept.wrong else self._right)[url] = kept
         return kept
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from aiohttp import web
 from cryptography.x509 import Certificate
 
+from relay.api.limiting import asker_of
 from relay.dialer import open_session
 from relay.door import Door
 from relay.errors import StoreError
@@ -135,6 +136,7 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
                 healths,
                 services.nudge_sources,
                 clock,
+                asker=asker_of(config.server.trusted_proxies),
                 body_timeout_s=config.server.body_timeout_seconds,
             ),
             registrars=registrars,

@@ -19,7 +19,7 @@ from aiohttp import web
 from relay.config_sources import PartnerCenter, Tenant
 from relay.model import Record
 from relay.sources.callback import MAX_CALLBACK_BYTES, dedupe_key
-from relay.sources.certificates import CertificateAway, Certificates
+from relay.sources.certificates import CertificateAway, Certificates, TooManyAsked
 from relay.sources.partner_api import source_of
 from relay.sources.signature import Forged, Untrusted, proof_of, verify
 from relay.sources.trouble import Health
@@ -43,7 +43,7 @@ heard = msgspec.json.Decoder(Heard)
 
 
 class PartnerCenterDoor:
-    """The HTTP side of the source."""
+    """The HTTP side of the source. `asker` is the address that a request comes from."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class PartnerCenterDoor:
         nudge: Callable[[], None],
         clock: Callable[[], int],
         *,
+        asker: Callable[[web.Request], str],
         body_timeout_s: float,
     ) -> None:
         self._settings = settings
@@ -62,6 +63,7 @@ class PartnerCenterDoor:
         self._healths = healths
         self._nudge = nudge
         self._clock = clock
+        self._asker = asker
         self._body_timeout_s = body_timeout_s
 
     async def post(self, request: web.Request) -> web.Response:
@@ -73,7 +75,7 @@ class PartnerCenterDoor:
         try:
             proof = proof_of(request.headers, self._settings.certificates)
             raw = await self._body(request)
-            certificate = await self._certificates.signer(proof.certificate_url)
+            certificate = await self._certificates.signer(proof.certificate_url, self._asker(request))
             verify(raw, proof.signature, certificate)
         except Forged as forged:
             health.count("callbacks", "refused")
@@ -82,7 +84,8 @@ class PartnerCenterDoor:
             return _problem(401, str(forged))
         except CertificateAway as away:
             health.count("callbacks", "unproven")
-            await health.wrong("certificate", str(away))
+            if not isinstance(away, TooManyAsked):  # strangers can have us ask too often
+                await health.wrong("certificate", str(away))
             return _problem(503, str(away))
         await health.right("certificate")
         return await self._keep(tenant, health, raw)

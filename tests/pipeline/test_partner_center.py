@@ -72,7 +72,9 @@ async def _world(valkey_url: str, folder: Path, *tenants: dict[str, str], **more
     async with PartnerCenter() as upstream:
         roots = folder / "roots.pem"
         roots.write_text(upstream.signer.root_pem)
-        settings = upstream.settings(str(roots), *(tenants or (TARGET_TENANT,)), **more)
+        plain = {name: one for name, one in more.items() if name.startswith("RELAY_")}
+        ours = {name: one for name, one in more.items() if name not in plain}
+        settings = upstream.settings(str(roots), *(tenants or (TARGET_TENANT,)), **ours) | plain
         async with inside(valkey_url, **settings) as relay, hearing(relay.services) as sources:
             await relay.api.register("contoso", relay.hooks)
             await relay.api.register("fabrikam", relay.hooks)
@@ -318,6 +320,41 @@ async def test_a_certificate_is_fetched_once_and_outlives_its_host(world: World)
     world.upstream.always("/cert", 503)
     world.relay.pass_time(4000)
     await world.say("complete-transfer", T3)
+
+
+async def test_certificates_that_strangers_name_keep_no_genuine_callback_away(world: World) -> None:
+    world.upstream.put(transfer())
+    await world.say("create-transfer", T1)
+
+    async def forge(times: int) -> set[int]:
+        raw, said = b"{}", set()
+        for _ in range(times):
+            url = f"{world.upstream.url}/cert/{secrets.token_hex(8)}.cer"
+            headers = world.upstream.signed(raw, **{"X-MS-Certificate-Url": url})
+            async with world.relay.api.http.post(world.url(), data=raw, headers=headers) as answer:
+                said.add(answer.status)
+        return said
+
+    for _ in range(8):  # more than are kept
+        assert await forge(8) <= {401, 503}
+        world.relay.pass_time(61)
+    world.relay.pass_time(3600)  # the genuine one is asked for again, within the same minute
+    assert await forge(60) == {401, 503}
+    await world.say("update-transfer", T2)
+    assert await world.troubles() == {}, "nothing is wrong with the host"
+
+
+async def test_one_address_uses_up_no_other_addresss_certificates(valkey_url: str, tmp_path: Path) -> None:
+    async with _world(valkey_url, tmp_path, RELAY_SERVER__TRUSTED_PROXIES='["127.0.0.1/32"]') as world:
+        said = []
+        for address in ["2001:db8::1"] * 20 + ["198.51.100.7"]:
+            genuine = address == "198.51.100.7"
+            raw = json.dumps(world.upstream.callback("create-transfer", transfer(), T1)).encode()
+            url = world.upstream.certificate_url if genuine else f"{world.upstream.url}/cert/{secrets.token_hex(8)}.cer"
+            headers = world.upstream.signed(raw, **{"X-MS-Certificate-Url": url, "X-Forwarded-For": address})
+            async with world.relay.api.http.post(world.url(), data=raw, headers=headers) as answer:
+                said.append(answer.status)
+        assert said == [401] * 8 + [503] * 12 + [200]
 
 
 async def test_a_certificate_host_that_is_down_from_the_start_is_told_and_the_callback_asked_again(world: World) -> None:
