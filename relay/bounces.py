@@ -18,6 +18,7 @@ from relay.closed import SuppressionReason, SuppressionSource
 from relay.readers import Reader, Suppression, suppressed
 
 _MOST_COUNTED = 50
+_LONGEST_STATUS = 16
 
 
 class Severity(StrEnum):
@@ -103,6 +104,6 @@ def _because(reason: SuppressionReason, report: Report, at_ms: int) -> Suppressi
         source=report.source,
         at_ms=at_ms,
         delivery=report.delivery,
-        status=report.status,
+        status=report.status[:_LONGEST_STATUS],
         detail=report.detail[:512],
     )

@@ -7,6 +7,8 @@ that the link came with.
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,10 +21,12 @@ from pydantic_core import PydanticCustomError
 
 from relay.api import pages
 from relay.api.filled import read_form
+from relay.api.limiting import TooMany
 from relay.api.preferences import remember
 from relay.config import Notify
 from relay.deadlines import REMINDER
 from relay.fields import time_zone
+from relay.limits import Gcra
 from relay.mail.words import Words
 from relay.model import Audience, EventType, Kind, When
 from relay.plan import PARTNERS
@@ -35,8 +39,14 @@ ONE_CLICK = ("List-Unsubscribe", "One-Click")
 _HOUR = re.compile(r"[01]?[0-9]|2[0-3]")
 
 
+_MOST_AT_ONCE, _A_MINUTE = 30, 10
+"""How often the choices of one reader are changed by a link: whoever was sent the mail on has it."""
+_CHANGES: web.AppKey[Gcra] = web.AppKey("preference_changes", Gcra)
+
+
 def add_page(app: web.Application) -> None:
     """The page and its form."""
+    app[_CHANGES] = Gcra(_A_MINUTE / 60, _MOST_AT_ONCE)
     app.router.add_get(PATH + "{token}", show)
     app.router.add_post(PATH + "{token}", choose)
 
@@ -44,7 +54,7 @@ def add_page(app: web.Application) -> None:
 async def show(request: web.Request) -> web.StreamResponse:
     """What this reader chose. Changes nothing."""
     services = request.app[SERVICES]
-    holder = await services.links.holder(request.match_info["token"], services.clock())
+    holder = await _holder(request, services.clock())
     if holder is None or holder.expired:
         return _no_use(request, holder)
     chosen = await services.store.choices.get(slot(holder.partner, holder.email), holder.email)
@@ -55,9 +65,12 @@ async def choose(request: web.Request) -> web.StreamResponse:
     """Keep what the form says, or end the kind of mail that the link came with."""
     services = request.app[SERVICES]
     now_ms = services.clock()
-    holder = await services.links.holder(request.match_info["token"], now_ms)
+    holder = await _holder(request, now_ms)
     if holder is None or holder.expired:
         return _no_use(request, holder)
+    wait_s = request.app[_CHANGES].take(f"{holder.partner} {holder.email.casefold()}", asyncio.get_running_loop().time())
+    if wait_s:
+        raise TooMany("these choices were changed too often; wait before the next time", -int(-wait_s // 1))
     form = await read_form(request)
     if form.get(ONE_CLICK[0]) == ONE_CLICK[1]:
         chosen = await remember(
@@ -66,6 +79,18 @@ async def choose(request: web.Request) -> web.StreamResponse:
         return await _page(services, holder, chosen, done="stopped")
     chosen = await remember(services, holder.partner, holder.email, lambda now: _said(now, form, now_ms), now_ms)
     return await _page(services, holder, chosen, done="saved")
+
+
+async def _holder(request: web.Request, now_ms: int) -> Holder | None:
+    """Whose link it is; that of a partner's agent who is none any more has expired."""
+    services = request.app[SERVICES]
+    holder = await services.links.holder(request.match_info["token"], now_ms)
+    if holder is None or holder.partner is None or holder.is_root:
+        return holder
+    partner = await services.store.registry.get_partner(holder.partner)
+    agents = () if partner is None else partner.admin_agents
+    known = any(agent.email.casefold() == holder.email.casefold() for agent in agents)
+    return holder if known else dataclasses.replace(holder, expired=True)
 
 
 def offered(notify: Notify, holder: Holder) -> list[str]:

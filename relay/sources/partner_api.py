@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -156,7 +157,7 @@ class PartnerApi:
             kind = "authorization" if 400 <= status < 500 or status == 200 else "unreachable"
             raise Upstream(kind, f"no token is given ({status}{said}); check client_id, its secret and the consent")
         lasts = answer.get("expires_in")
-        lasts_s = int(lasts) if isinstance(lasts, (int, str)) and str(lasts).isdecimal() else 300
+        lasts_s = int(lasts) if isinstance(lasts, (int, str)) and re.fullmatch(r"[0-9]{1,9}", str(lasts)) else 300
         self._token = answer["access_token"]
         self._ends_ms = self._clock() + max(1_000, lasts_s * 1000 - _SPARE_MS)
         replaced = answer.get("refresh_token")

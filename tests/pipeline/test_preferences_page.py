@@ -191,3 +191,25 @@ async def test_whatever_is_posted_with_a_link_is_answered_and_soon_over(world: I
     packed = {"Content-Type": FORM, "Content-Encoding": "gzip"}
     assert (await ask(world, "POST", url, data=gzip.compress(b"daily_hour=7"), headers=packed))[0] == 415
     assert (await world.api.ask("GET", AOI))["daily_hour"] is None
+
+
+async def test_who_is_an_agent_no_more_changes_nothing_with_the_link_that_is_left(world: Inside) -> None:
+    url = await world.services.links.url(reader("en"), "transfer.created", world.clock())
+    await world.api.ask("PUT", "/v1/partners/contoso/admin-agents", json={"admin_agents": [{"email": "ben@contoso.example", "name": "Ben"}]})
+    for method in ("GET", "POST"):
+        status, text, _ = await ask(world, method, url, data={"List-Unsubscribe": "One-Click"})
+        assert status == 410 and "contoso" not in text.casefold()
+    assert [one for one in await world.api.all("/v1/partners/contoso/activity") if one["type"] == "preferences.changed"] == []
+
+
+async def test_a_link_in_wrong_hands_fills_no_activity_log(world: Inside) -> None:
+    url = await world.services.links.url(reader("en"), "transfer.created", world.clock())
+    other = await world.services.links.url(reader("en", partner=None), "transfer.created", world.clock())
+    said = [
+        await ask(world, "POST", url, data={"transfer.created": "never" if number % 2 else "at_once"}) for number in range(60)
+    ]
+    assert {status for status, *_ in said} == {200, 429}
+    assert all(headers["Retry-After"].isdecimal() for status, _, headers in said if status == 429)
+    found = await world.api.all("/v1/partners/contoso/activity")
+    assert 20 <= len([one for one in found if one["type"] == "preferences.changed"]) <= 40
+    assert (await ask(world, "POST", other, data={"List-Unsubscribe": "One-Click"}))[0] == 200, "another reader's works"
