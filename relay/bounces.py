@@ -33,7 +33,8 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Report:
     """One report. `id` is the same when it comes again; `delivery` is the one it is about, where that is known;
-    `detail` what the other side said."""
+    `detail` what the other side said. `event` names this very report, so that it changes nothing when it is handed in
+    again after somebody lifted what followed from it; empty where it cannot come again."""
 
     id: str
     email: str
@@ -42,6 +43,7 @@ class Report:
     status: str = ""
     detail: str = ""
     delivery: str | None = None
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +75,26 @@ def severity_of(status: str, *, final: bool = True) -> Severity:
 
 def judged(now: Reader, report: Report, rules: Rules, at_ms: int) -> Reader:
     """How things stand with the address after this report; unchanged when it says nothing new."""
+    if report.event and report.event in now.heard:
+        return now
+    after = _judged(now, report, rules, at_ms)
+    if not report.event or (after == now and now.suppressed is None):
+        return after
+    return replace(after, heard=_counted(now.heard, report.event, at_ms))
+
+
+def _judged(now: Reader, report: Report, rules: Rules, at_ms: int) -> Reader:
     match report.severity:
         case Severity.HARD:
             return suppressed(now, _because(SuppressionReason.HARD_BOUNCE, report, at_ms))
         case Severity.SOFT if rules.soft and report.id not in now.soft:
             since = at_ms - rules.soft_within_ms
-            soft = _counted({one: at for one, at in now.soft.items() if at > since}, report, at_ms)
+            soft = _counted({one: at for one, at in now.soft.items() if at > since}, report.id, at_ms)
             if len(soft) >= rules.soft:
                 return suppressed(replace(now, soft={}), _because(SuppressionReason.SOFT_BOUNCES, report, at_ms))
             return replace(now, soft=soft)
         case Severity.COMPLAINT if rules.complaints and report.id not in now.complaints:
-            complaints = _counted(now.complaints, report, at_ms)
+            complaints = _counted(now.complaints, report.id, at_ms)
             if len(complaints) >= rules.complaints:
                 reason = _because(SuppressionReason.COMPLAINT, report, at_ms)
                 # A complaint outweighs a bounce: it is not for the partner to lift.
@@ -94,8 +105,8 @@ def judged(now: Reader, report: Report, rules: Rules, at_ms: int) -> Reader:
             return now
 
 
-def _counted(seen: Mapping[str, int], report: Report, at_ms: int) -> dict[str, int]:
-    return {**dict(list(seen.items())[-_MOST_COUNTED:]), report.id: at_ms}
+def _counted(seen: Mapping[str, int], one: str, at_ms: int) -> dict[str, int]:
+    return {**dict(list(seen.items())[-_MOST_COUNTED:]), one: at_ms}
 
 
 def _because(reason: SuppressionReason, report: Report, at_ms: int) -> Suppression:

@@ -35,12 +35,14 @@ class Suppression(Record, frozen=True, kw_only=True):
 
 class Reader(Record, frozen=True, kw_only=True):
     """One address. `lifted` counts how often a suppression was taken back, so that the next one is another. `soft`
-    and `complaints` have the reports that were counted, each with its time, Unix ms."""
+    and `complaints` have the reports that were counted, each with its time, Unix ms; `heard` the newest events that
+    anything followed from, which a lift does not forget."""
 
     suppressed: Suppression | None = None
     lifted: int = 0
     soft: dict[str, int] = field(default_factory=dict)
     complaints: dict[str, int] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
 
 
 def suppressed(now: Reader, new: Suppression) -> Reader:

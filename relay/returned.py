@@ -95,6 +95,7 @@ class Mailbox:
             status=said.status,
             detail=said.detail,
             delivery=found,
+            event=f"{found}:{said.digest}",
         )
         done = await self._bounces.take(report, now_ms, of=record.delivery)
         return Taken(Returned.SUPPRESSED if done else Returned.COUNTED, found, said.status)

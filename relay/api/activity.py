@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from aiohttp import web
@@ -17,7 +18,9 @@ from relay.api.route import Call, answer
 from relay.api.transfer_shapes import ActivityShape, CustomerShape
 from relay.api.transfers import skipped, told
 from relay.auth import Caller
-from relay.model import TokenHolder
+from relay.model import DeliveryStatus, TokenHolder
+from relay.store import Store
+from relay.store.queues import End
 from relay.store.stored import Activity
 from relay.store.transfers import shown as planned
 from relay.times import format_ms
@@ -74,7 +77,7 @@ async def list_(call: Call) -> web.Response:
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    records = [shown(partner.key, record) for record in page.data]
+    records = await shown(call.services.store, partner.key, page.data)
     if format_ is Format.CSV or (format_ is None and _wants_csv(call.request)):
         response = web.Response(text=as_csv(records), content_type="text/csv", charset="utf-8")
         if page.next is not None:
@@ -85,8 +88,14 @@ async def list_(call: Call) -> web.Response:
     return answer(listed(LISTING, page, records))
 
 
-def shown(partner: str, record: Activity) -> ActivityShape:
-    """A record as the API shows it: the log is the partner's own, so the operator sees no more in it."""
+async def shown(store: Store, partner: str, records: Sequence[Activity]) -> list[ActivityShape]:
+    """Records as the API shows them, with what became of what they say was told: the log is the partner's own, so the
+    operator sees no more in it."""
+    ends = await store.queues.ends([one.id for record in records for one in record.told])
+    return [_shown(partner, record, ends) for record in records]
+
+
+def _shown(partner: str, record: Activity, ends: Mapping[str, End]) -> ActivityShape:
     owner = Caller(TokenHolder.PARTNER, partner)
     customer = None
     if record.customer_id is not None or record.customer_name is not None:
@@ -108,7 +117,7 @@ def shown(partner: str, record: Activity) -> ActivityShape:
         customer=customer,
         endpoint=record.endpoint,
         note=record.note,
-        told=told(owner, record.role, [planned(one) for one in record.told]),
+        told=told(owner, record.role, [planned(one) for one in record.told], ends),
         skipped=skipped(owner, record.role, record.skips),
         customer_told=record.customer_told,
     )
@@ -122,11 +131,12 @@ def as_csv(records: list[ActivityShape]) -> str:
     for record in records:
         flat = record.model_dump(mode="json")
         customer = flat["customer"] or {}
+        unsent = [one for one in flat["told"] if one["status"] == DeliveryStatus.CANCELED]
         flat |= {
             "customer_id": customer.get("id"),
             "customer_name": customer.get("name"),
-            "told": " ".join(one["endpoint"] or one["email"] or "" for one in flat["told"]),
-            "skipped": " ".join(f"{one['channel']}:{one['reason']}" for one in flat["skipped"]),
+            "told": " ".join(one["endpoint"] or one["email"] or "" for one in flat["told"] if one not in unsent),
+            "skipped": " ".join(f"{one['channel']}:{one['reason']}" for one in flat["skipped"] + unsent),
         }
         table.writerow([_cell(flat[column]) for column in _COLUMNS])
     return out.getvalue()

@@ -24,7 +24,7 @@ from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
-from relay.model import Endpoint, Partner
+from relay.model import CancelReason, DeliveryStatus, Endpoint, Partner
 from relay.readers import BOUNCES
 from relay.services import SERVICES, Services
 from relay.times import format_ms, to_datetime
@@ -123,9 +123,20 @@ async def show(request: web.Request) -> web.StreamResponse:
         bounces=BOUNCES,
         when_ms=lambda at_ms: _when(format_ms(at_ms)),
         deliveries=await _deliveries(services, endpoints),
-        activity=[activity_shown(partner.key, record) for record in activity.data],
+        activity=await activity_shown(services.store, partner.key, activity.data),
+        ends=_ENDS,
+        reasons=_REASONS,
         when=_when,
     )
+
+
+_ENDS = {DeliveryStatus.CANCELED: "not sent", DeliveryStatus.EXHAUSTED: "did not arrive"}
+_REASONS = {
+    CancelReason.SUPPRESSED: "on the suppression list",
+    CancelReason.MUTED: "wants no such mail",
+    CancelReason.RECIPIENT_REMOVED: "no longer an admin agent",
+}
+"""Of those that are no word for a person as they are."""
 
 
 async def _deliveries(services: Services, endpoints: Sequence[Endpoint]) -> list[DeliveryShape]:

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from relay.api.shapes import Shape, Time
-from relay.model import Audience, Channel, Kind, SkipReason, Status
+from relay.model import Audience, Channel, DeliveryStatus, Kind, SkipReason, Status
 
 
 class ToldShape(Shape):
-    """Somebody who is told."""
+    """Somebody who is told. `status` and `reason` are those of the delivery by now: who is `canceled` was not told after
+    all. Both are null when its records are no longer kept."""
 
     delivery: str
     audience: Audience
@@ -22,6 +23,8 @@ class ToldShape(Shape):
     partner: str | None
     endpoint: str | None
     email: str | None
+    status: DeliveryStatus | None
+    reason: str | None
 
 
 class SkippedShape(Shape):

@@ -6,6 +6,7 @@ answered as if there were none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +28,7 @@ from relay.api.transfer_shapes import (
 )
 from relay.auth import Caller
 from relay.model import Audience, Channel, Kind, Skip, Status, Transfer
+from relay.store.queues import End
 from relay.store.records import (
     Page,
     PlannedDelivery,
@@ -68,10 +70,12 @@ async def get(call: Call) -> web.Response:
     record = await existing(call)
     caller = call.caller
     role = None if caller.is_operator else role_of(caller.id, record)
+    own = [one.id for entry in record.timeline for one in entry.deliveries if _is_own(caller, role, one)]
+    ends = await call.services.store.queues.ends(own)
     return answer(
         TransferDetailShape(
             **members(caller, record),
-            timeline=[_entry(caller, role, entry) for entry in record.timeline],
+            timeline=[_entry(caller, role, entry, ends) for entry in record.timeline],
             refusals=[_refusal(refusal) for refusal in record.refusals],
         )
     )
@@ -142,8 +146,10 @@ def members(caller: Caller, record: TransferRecord) -> dict[str, Any]:
     }
 
 
-def told(caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery]) -> list[ToldShape]:
-    """Who is told, as far as this caller may know, which is in `role`."""
+def told(
+    caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery], ends: Mapping[str, End]
+) -> list[ToldShape]:
+    """Who is told, as far as this caller may know, which is in `role`, and what became of it."""
     return [
         ToldShape(
             delivery=planned.id,
@@ -152,8 +158,10 @@ def told(caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery
             partner=planned.partner,
             endpoint=planned.endpoint,
             email=planned.email,
+            status=end.status if end is not None else None,
+            reason=end.reason if end is not None else None,
         )
-        for planned in deliveries
+        for planned, end in ((one, ends.get(one.id)) for one in deliveries)
         if _is_own(caller, role, planned)
     ]
 
@@ -173,7 +181,9 @@ def _is_own(caller: Caller, role: Audience | None, who: PlannedDelivery | Skip) 
     return who.partner.casefold() == caller.id
 
 
-def _entry(caller: Caller, role: Audience | None, entry: TimelineEntry) -> TimelineShape:
+def _entry(
+    caller: Caller, role: Audience | None, entry: TimelineEntry, ends: Mapping[str, End]
+) -> TimelineShape:
     return TimelineShape(
         sequence=entry.sequence,
         event_id=entry.event_id,
@@ -185,7 +195,7 @@ def _entry(caller: Caller, role: Audience | None, entry: TimelineEntry) -> Timel
         derived=entry.derived,
         gap=entry.gap,
         actor_role=entry.actor_role,
-        told=told(caller, role, entry.deliveries),
+        told=told(caller, role, entry.deliveries, ends),
         customer_told=sum(planned.audience is Audience.CUSTOMER for planned in entry.deliveries),
         skipped=skipped(caller, role, entry.skips),
     )

@@ -52,8 +52,10 @@ def postmark(event: Any) -> Iterator[Report]:
     email = _text(fields, "Email")
     if type_ in _POSTMARK and "@" in email:
         detail = _text(fields, "Details") or _text(fields, "Description")
-        # Its ids are whole numbers.
-        yield Report(f"postmark:{fields.get('ID')}", email, _POSTMARK[type_], SuppressionSource.POSTMARK, "", detail)
+        number = fields.get("ID")
+        id_ = f"postmark:{number}"
+        event_ = id_ if isinstance(number, int) else ""
+        yield Report(id_, email, _POSTMARK[type_], SuppressionSource.POSTMARK, "", detail, event=event_)
 
 
 def proves_postmark(header: str, password: str) -> bool:
@@ -82,8 +84,9 @@ def sendgrid(events: Any) -> Iterator[Report]:
             case _:
                 continue
         if "@" in email:
-            id_ = f"sendgrid:{_text(fields, 'sg_event_id')}"
-            yield Report(id_, email, severity, SuppressionSource.SENDGRID, status, detail)
+            own = _text(fields, "sg_event_id")
+            id_ = f"sendgrid:{own}"
+            yield Report(id_, email, severity, SuppressionSource.SENDGRID, status, detail, event=own and id_)
 
 
 def sendgrid_key(text: str) -> ec.EllipticCurvePublicKey:
@@ -133,7 +136,8 @@ def ses(event: Any, message_id: str) -> Iterator[Report]:
         email, status = parseaddr(_text(recipient, "emailAddress"))[1], _text(recipient, "status")
         severity = Severity.COMPLAINT if is_complaint else _ses_severity(about, status)
         if "@" in email:
-            yield Report(id_, email, severity, SuppressionSource.SES, status, _text(recipient, "diagnosticCode"))
+            detail = _text(recipient, "diagnosticCode")
+            yield Report(id_, email, severity, SuppressionSource.SES, status, detail, event=id_)
 
 
 def _ses_severity(bounce: dict[str, Any], status: str) -> Severity:

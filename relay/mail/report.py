@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from enum import StrEnum
+from hashlib import sha256
 from itertools import islice
 
 MOST_BYTES = 1_048_576
@@ -54,12 +55,13 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Reported:
     """What it says. `status` is the enhanced status (RFC 3463) where there is one, `detail` the other side's words.
-    `places` are the texts in which the return path of the mail it is about may stand."""
+    `places` are the texts in which the return path of the mail it is about may stand, `digest` is of its bytes."""
 
     kind: Kind
     status: str = ""
     detail: str = ""
     places: list[str] = field(default_factory=list)
+    digest: str = ""
 
 
 def read(raw: bytes) -> Reported:
@@ -72,7 +74,8 @@ def read(raw: bytes) -> Reported:
     places = ["\n".join(f"{name}: {value}" for name, value in islice(message.raw_items(), _MOST_HEADERS))]
     places += [_text(part) for part in parts if part.get_content_type().startswith((_MESSAGE, "text/rfc822-headers"))]
     kind, status, detail = _judged(message, parts)
-    return Reported(kind, status, " ".join(detail.split())[:512], places)
+    digest = sha256(raw).hexdigest()[:20]
+    return Reported(kind, status, " ".join(detail.split())[:512], places, digest)
 
 
 def _shallow(raw: bytes) -> bytes:

@@ -118,6 +118,14 @@ class QueueState:
 WELL = QueueState()
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a delivery stands, and why it ended so, where that has a reason."""
+
+    status: DeliveryStatus
+    reason: str | None = None
+
+
 def recipients_of(entries: Sequence[Entry]) -> list[str]:
     """Whose queues these deliveries go to, each once, in the order of the first of each."""
     return list(dict.fromkeys(entry.recipient for entry in entries))
@@ -138,6 +146,7 @@ class Queues:
         self._hold = Script.read("hold")
         self._reopen = Script.read("reopen")
         self._whole = Script.read("whole")
+        self._ended = Script.read("ended")
 
     def enqueuing(self, entries: Sequence[Entry]) -> Call:
         """The call that appends deliveries, each once; its replies are when each recipient's queue is next
@@ -250,6 +259,17 @@ class Queues:
         for delivery_id, flat in zip(delivery_ids, replies[: len(delivery_ids)], strict=True):
             if flat:
                 found.append(_record(_fields(flat), states[recipient_of(delivery_id)]))
+        return found
+
+    async def ends(self, delivery_ids: Sequence[str]) -> dict[str, End]:
+        """How each of these stands; those whose records are no longer kept are left out."""
+        found: dict[str, End] = {}
+        for at in range(0, len(delivery_ids), _CHUNK):
+            asked = delivery_ids[at : at + _CHUNK]
+            replies = await self._client.run(self._ended, [(f"r:{recipient_of(d)}", f"d:{d}") for d in asked])
+            for delivery_id, (status, reason) in zip(asked, replies, strict=True):
+                if status:
+                    found[delivery_id] = End(_STATUS[status.decode()], reason.decode() if reason else None)
         return found
 
     async def state(self, recipient: str) -> QueueState:

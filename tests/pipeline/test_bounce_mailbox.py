@@ -65,6 +65,11 @@ async def test_a_mail_that_comes_back_suppresses_its_address_and_the_others_are_
     assert (await come_back(world, dsn(), path))["outcome"] == "counted"
     await world.sweep()
     assert len([mail for mail in world.mail.messages if "aoi@" in mail.parsed["Subject"]]) == 1
+    # Nor when somebody lifted it in between; what came back later does.
+    await world.api.ask("DELETE", "/v1/suppressions/aoi@contoso.example", expect=204)
+    assert (await come_back(world, dsn(), path))["outcome"] == "counted"
+    assert await suppressed(world) == []
+    assert (await come_back(world, dsn() + b"later\r\n", path))["outcome"] == "suppressed"
     # The delivery stays what it was, and says how its address stands now.
     shown = await world.api.ask("GET", f"/v1/deliveries/{mine['id']}")
     assert (shown["status"], shown["suppression"]["reason"]) == ("delivered", "hard_bounce")

@@ -66,6 +66,11 @@ async def test_postmark_tells_of_a_hard_bounce_and_the_others_are_told(world: In
     assert [(mail.to, mail.parsed["Subject"]) for mail in world.mail.messages] == [
         ("ben@contoso.example", "[Undeliverable] Mail to aoi@contoso.example")
     ]
+    # Lifted, it stays so when Postmark posts the same again, until it bounces anew.
+    await world.api.ask("DELETE", "/v1/suppressions/aoi@contoso.example", expect=204)
+    for number, taken in ((4323372036854775807, 0), (12, 1)):
+        said = await world.api.ask("POST", "/v1/bounces/postmark", bounce("HardBounce", ID=number), headers=headers)
+        assert said == {"suppressed": taken}
 
 
 @pytest.mark.parametrize("type_", ["AutoResponder", "Blocked", "SoftBounce", "AddressChange", "Unsubscribe"])

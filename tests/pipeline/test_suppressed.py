@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import pytest
 
+from relay.store.queues import recipient_of
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
 
@@ -117,6 +120,53 @@ async def test_many_messages_that_fail_in_a_row_suppress(world: Inside) -> None:
     assert [mail.to for mail in told] == ["ben@contoso.example"]
 
 
+async def test_the_log_and_the_timeline_say_who_was_not_told_after_all_and_why(world: Inside) -> None:
+    member = await world.api.register("contoso", admin_agents=AGENTS)
+    other = await world.api.register("fabrikam", admin_agents=[{"email": "f@fabrikam.example", "name": "F"}])
+    contact = "it@relecloud.example"
+    for gone in ("ben@contoso.example", contact):
+        await world.api.ask("POST", "/v1/suppressions", {"email": gone}, expect=201)
+    world.mail.refuse["chi@contoso.example"] = "550 5.1.1 user unknown"
+    await world.api.post(step("t-1", "created", 1, customer=customer(contact)))
+    await world.sweep()
+    became = {
+        "aoi@contoso.example": ("delivered", None),
+        "ben@contoso.example": ("canceled", "suppressed"),
+        "chi@contoso.example": ("exhausted", "bounced"),
+    }
+
+    def of(line: Any) -> dict[str, Any]:
+        return {one["email"]: (one["status"], one["reason"]) for one in line["told"] if one["channel"] == "email"}
+
+    (line,) = await member.caller.all("/v1/partners/contoso/activity?type=transfer.created")
+    assert of(line) == became
+    (entry,) = (await member.caller.ask("GET", "/v1/transfers/t-1"))["timeline"]
+    assert of(entry) == became
+    (entry,) = (await world.api.ask("GET", "/v1/transfers/t-1"))["timeline"]
+    assert of(entry) == became | {contact: ("canceled", "suppressed")}
+    # Who is not theirs is nobody's to know: not the other partner's agents, and no contact.
+    (entry,) = (await other.caller.ask("GET", "/v1/transfers/t-1"))["timeline"]
+    assert of(entry) == {}
+    path = "/v1/partners/contoso/activity?format=csv&type=transfer.created"
+    _, table = await member.caller.raw("GET", path)
+    (row,) = csv.DictReader(io.StringIO(table))
+    assert row["told"].split() == ["aoi@contoso.example", "chi@contoso.example"]
+    assert "email:suppressed" in row["skipped"].split()
+    # It is what is so by now; who is told of who bounced has no say in it.
+    await world.api.ask("DELETE", "/v1/suppressions/ben@contoso.example", expect=204)
+    told = await mails(world, "t-1")
+    await world.api.ask("POST", f"/v1/deliveries/{told['ben@contoso.example']['id']}/resend", expect=202)
+    await world.sweep()
+    (line,) = await member.caller.all("/v1/partners/contoso/activity?type=transfer.created")
+    assert of(line)["ben@contoso.example"] == ("delivered", None)
+    # Its records are gone: then it is not said.
+    client: Any = world.services.store.client
+    one = told["aoi@contoso.example"]["id"]
+    assert await client.redis.delete(client.key(f"r:{recipient_of(one)}", f"d:{one}")) == 1
+    (line,) = await member.caller.all("/v1/partners/contoso/activity?type=transfer.created")
+    assert of(line)["aoi@contoso.example"] == (None, None)
+
+
 async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
     await bounced_agent(world, "550 5.1.1 user unknown")
     await world.api.ask("POST", "/v1/suppressions", {"email": "ben@contoso.example", "note": "between us"}, expect=201)
@@ -126,8 +176,13 @@ async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
         session = answer.cookies["relay_portal"].value
     _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
     assert "5.1.1 user unknown" in " ".join(page.split())
-    assert page.count("bounced</span>") == page.count("stopped</span>") == 1
-    assert page.count("sent</span>") == len(AGENTS) - 2 and "between us" not in page
+    assert page.count(">bounced</span>") == page.count(">stopped</span>") == 1
+    assert page.count(">sent</span>") == len(AGENTS) - 2 and "between us" not in page
+    assert "did not arrive: bounced" in page and "not sent" not in page, "ben was told before it was stopped"
+    await world.api.post(step("t-2", "created", 1))
+    await world.sweep()
+    _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
+    assert page.count("not sent: on the suppression list") == 2
 
 
 async def test_a_bounced_customer_address_is_corrected_and_the_message_sent_again(world: Inside) -> None:

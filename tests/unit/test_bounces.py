@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from relay.bounces import Report, Rules, Severity, judged, severity_of
@@ -86,6 +88,22 @@ def test_complaints_count_each_once_and_outweigh_a_bounce() -> None:
     assert (two.suppressed.reason, two.suppressed.at_ms) == ("complaint", 8)
 
 
+@pytest.mark.parametrize("severity", [Severity.HARD, Severity.SOFT, Severity.COMPLAINT])
+def test_an_event_that_comes_again_after_a_lift_changes_nothing(severity: Severity) -> None:
+    """A provider posts again what it thinks was not taken, a mail server what it could not hand in."""
+    rules = Rules(soft=1, soft_within_ms=1000, complaints=1)
+    first = replace(report(severity), event="e1")
+    while_listed = replace(report(severity, "2"), event="e2")
+    now = judged(judged(Reader(), first, rules, 1), while_listed, rules, 2)
+    assert now.suppressed is not None
+    free = lifted(now)
+    for again in (first, while_listed):
+        assert judged(free, again, rules, 3) == free
+    # Of the same message, and another event: it bounced once more.
+    assert judged(free, replace(first, event="e3"), rules, 4).suppressed is not None
+    assert judged(free, replace(first, event=""), rules, 4).suppressed is not None
+
+
 def test_what_is_switched_off_never_suppresses() -> None:
     never = Rules(soft=0, soft_within_ms=1000, complaints=0)
     for severity in (Severity.SOFT, Severity.COMPLAINT, Severity.NONE):
@@ -96,4 +114,5 @@ def test_what_is_counted_does_not_grow_without_end() -> None:
     now, rules = Reader(), Rules(soft=1000, soft_within_ms=10**12, complaints=1000)
     for number in range(200):
         now = judged(now, report(Severity.SOFT, str(number)), rules, number)
-    assert len(now.soft) <= 51
+        now = judged(now, replace(report(Severity.SOFT, f"e{number}"), event=f"e{number}"), rules, number)
+    assert len(now.soft) <= 51 and len(now.heard) <= 51
