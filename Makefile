@@ -16,8 +16,9 @@ setup: .venv/.made ## make .venv from the lock, with hashes, when it changed
 .venv/.made: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { command -v apt-get >/dev/null && apt-get update && apt-get install -y python3-venv && rm -rf .venv && $(PYTHON) -m venv .venv; }
-	$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
-	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@echo "Setting up .venv with what requirements.lock names; this takes about a minute, once."
+	@$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: setup ## everything in one terminal, with partners and transfers to watch (ARGS=… for more)

@@ -34,7 +34,7 @@ def banner(url: str, token: str, mailbox_link: str, *, own_mail: bool, sandbox_l
         "  Tell of a transfer in which it gives up subscriptions:",
         _curl("POST", f"{url}/v1/events", token, event),
         "",
-        "  See where that transfer stands, who was told, and why somebody was not:",
+        "  A moment later, see where that transfer stands, who was told, and why somebody was not:",
         _curl("GET", f"{url}/v1/transfers/{event['transfer']['id']}", token),
         "",
         "  Ctrl-C stops everything; the next start carries on.",

@@ -25,6 +25,8 @@ _COMMANDS: Final = {
     "preview": ("preview", "Write every e-mail in every language."),
     "partner": ("partner", "Partners and the people who are told."),
     "endpoint": ("endpoint", "Where partners are told."),
+    "transfer": ("transfer", "Transfers and what became of them."),
+    "delivery": ("delivery", "Messages: an event to an endpoint or a mailbox."),
     "token": ("token", "Partners' tokens."),
     "producer": ("producer", "Systems that post events."),
     "bounce": ("bounce", "Hand in a message that came to the bounce mailbox."),

@@ -10,7 +10,7 @@ import functools
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -99,7 +99,7 @@ class Api:
                 return Said(error.code, _json(error.read()), int(after) if after.isdecimal() else None)
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            hint = f"; {self.source} says that a `relay up` is there: start it again" if self.source else ""
+            hint = f" {self.source} says that a `relay up` is there: start it again." if self.source else ""
             raise Unreachable(f"{self.url} does not answer ({reason}); is the relay running?{hint}") from None
 
     def every(self, *path: str, **query: object) -> list[Any]:
@@ -118,7 +118,7 @@ class Api:
         if self.as_json:
             click.echo(json.dumps(value, ensure_ascii=False, indent=2))
         elif isinstance(value, list):
-            _table(columns, ([entry.get(name) for name in columns] for entry in value))
+            _table(columns, [[entry.get(name) for name in columns] for entry in value])
         elif value is None:
             click.echo("Done.")
         else:
@@ -194,7 +194,10 @@ def _json(raw: bytes) -> Any:
         return {"detail": raw[:500].decode("utf-8", "replace")}
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    if not rows:
+        click.echo("There are none.")
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
         table.add_column(name.replace("_", " "), overflow="fold")

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from relay.accounts import State
 from relay.archive import Archive, Busy
+from relay.commands.nearby import FOLDER
 from relay.commands.processes import config_option
 from relay.config import Config, load, missing_secrets
 from relay.data import templates_dir
@@ -57,6 +58,8 @@ def check_command(config: Path | None) -> None:
         click.echo(f"✗ {problem}", err=True)
     if problems:
         click.echo("1 problem." if len(problems) == 1 else f"{len(problems)} problems.", err=True)
+        if (FOLDER / "valkey").is_dir():
+            click.echo(f"? A `relay up` has its data in {FOLDER}: it brings its own settings, which are not these.", err=True)
         raise SystemExit(1)
     click.echo("Configuration, secrets, database and mail server are fine.")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from relay.commands.nearby import FOLDER
 from relay.commands.processes import config_option
 from relay.config import Config, load, missing_keys
 from relay.embedded import EmbeddedError, running_url
@@ -28,6 +29,13 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return config_option(command)
 
 
+def near(data: Path | None) -> list[str]:
+    """A hint, where a `relay up` has its data in this folder and nobody said that it is meant."""
+    if data is not None or not (FOLDER / "valkey").is_dir():
+        return []
+    return [f"a `relay up` has its data in {FOLDER}: if that is meant, add --data {FOLDER}"]
+
+
 def settings(config: Path | None, data: Path | None) -> Config:
     """The settings, with a database and keys. Raises ConfigError."""
     environ = dict(os.environ)
@@ -41,5 +49,5 @@ def settings(config: Path | None, data: Path | None) -> Config:
             environ.setdefault("RELAY_SECRETS__KEYS", f'["{key}"]')
     loaded = load(config, environ)
     if problems := missing_keys(loaded):
-        raise ConfigError(problems)
+        raise ConfigError(problems + near(data))
     return loaded

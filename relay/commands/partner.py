@@ -33,9 +33,9 @@ def show(api: Api, partner: str) -> None:
 
 @partner_command.command("put")
 @click.argument("partner")
-@click.option("--name", required=True)
-@click.option("--locale", help="en or ja")
-@click.option("--tenant-id")
+@click.option("--name", required=True, help="As mails call it.")
+@click.option("--locale", help="The language of its mails, such as ja; each person may have another.")
+@click.option("--tenant-id", help="Its tenant in Partner Center, where it has one.")
 @click.option("--agent", "agents", multiple=True, help=_AGENT_HELP)
 @connected
 def put(

@@ -62,7 +62,7 @@ class Composer:
 
     def __init__(self, config_mail: MailSettings, templates_dir: Path) -> None:
         folder = templates_dir / "email"
-        self._words = load_words(folder, config_mail.timezone, config_mail.timezones)
+        self._words = load_words(folder, config_mail.timezone, config_mail.timezones, config_mail.default_locale)
         self._skins = Skins(
             folder, {locale: one.language for locale, one in self._words.items()}, palette(config_mail.color)
         )

@@ -131,20 +131,29 @@ def _thousands(locale: str) -> str:
     return get_group_symbol(locale.replace("-", "_"))
 
 
-def load_words(folder: Path, timezone: str, timezones: Mapping[str, str]) -> dict[str, Words]:
-    """Every language in `folder`, by its locale; ConfigError for a time zone that does not exist.
+def load_words(folder: Path, timezone: str, timezones: Mapping[str, str], default: str = SOURCE) -> dict[str, Words]:
+    """Every language in `folder`, by its locale; ConfigError for a time zone that does not exist, and for a language
+    that there is not.
 
     `timezones` has the languages whose readers are shown a zone of their own; the others see `timezone`.
     """
     english = tomllib.loads((folder / "words.toml").read_text("utf-8"))
     wrong = [f"mail.timezone: there is no time zone {timezone!r}"] if _zone_named(timezone) is None else []
+    languages = load_languages(folder)
+    spoken = {locale.lower() for locale in languages}
+    there_are = f"there are {', '.join(sorted(languages))}"
+    if spoken.isdisjoint(_tags(default)):
+        wrong.append(f"mail.default_locale: there are no mails in {default!r}; {there_are}")
+    for locale, name in timezones.items():
+        if locale not in languages:
+            wrong.append(f"mail.timezones.{locale}: there are no mails in this language; {there_are}")
+        elif _zone_named(name) is None:
+            wrong.append(f"mail.timezones.{locale}: there is no time zone {name!r}")
     found = {}
-    for locale, language in load_languages(folder).items():
+    for locale, language in languages.items():
         zone = _zone_named(timezones.get(locale, timezone))
-        if zone is None:
-            wrong.append(f"mail.timezones.{locale}: there is no time zone {timezones.get(locale)!r}")
-            continue
-        found[locale] = Words(language, english, zone)
+        if zone is not None:
+            found[locale] = Words(language, english, zone)
     if wrong:
         raise ConfigError(wrong)
     return found

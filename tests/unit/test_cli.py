@@ -275,6 +275,49 @@ def test_a_list_of_endpoints_says_which_are_held_back(server: Answering) -> None
         assert wanted in row
 
 
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["transfer", "list", "--status", "failed", "--customer", "c"], "/v1/transfers?limit=50&status=failed&customer=c"),
+        (["transfer", "deliveries", "t", "--channel", "email"], "/v1/transfers/t/deliveries?limit=500&channel=email"),
+        (["delivery", "list", "--status", "exhausted", "--limit", "9"], "/v1/deliveries?limit=9&status=exhausted"),
+        (["endpoint", "deliveries", "p", "e"], "/v1/partners/p/endpoints/e/deliveries?limit=50"),
+    ],
+)
+def test_a_list_with_nothing_in_it_says_so(server: Answering, words: list[str], path: str) -> None:
+    server.answers = [(200, {"data": [], "next": None})]
+    result = say(server, *words)
+    assert (result.exit_code, result.output) == (0, "There are none.\n")
+    assert server.asked[0][:2] == ("GET", path)
+
+
+def test_a_transfer_says_who_was_told_and_why_somebody_was_not(server: Answering) -> None:
+    who = {"partner": "contoso", "endpoint": "ep_1", "email": None, "audience": "source", "channel": "webhook"}
+    entry = {
+        "sequence": 1, "event_id": "evt-1", "type": "transfer.created", "occurred_at": "2026-11-21T01:00:00Z", "late": False,
+        "repeat": False, "derived": True, "gap": False, "told": [{**who, "delivery": "dlv_1"}],
+        "skipped": [{**who, "endpoint": None, "email": "a@b.example", "channel": "email", "reason": "muted"}],
+    }  # fmt: skip
+    refusal = {"event_id": "evt-2", "type": "transfer.canceled", "refused_at": "2026-11-21T02:00:00Z", "reason": "it is over"}
+    server.answers = [(200, {"id": "t", "status": "pending", "timeline": [entry], "refusals": [refusal]})]
+    lines = [line.strip() for line in say(server, "transfer", "show", "t").output.splitlines() if line]
+    assert lines[-4:] == [
+        "1. transfer.created at 2026-11-21T01:00:00Z (evt-1, derived)",
+        "webhook  source ep_1: dlv_1",
+        "–        source a@b.example: no email, muted",
+        "refused: transfer.canceled at 2026-11-21T02:00:00Z (evt-2): it is over",
+    ]
+
+
+def test_a_delivery_says_what_came_of_each_attempt_and_is_sent_again(server: Answering) -> None:
+    attempt = {"number": 2, "at": "2026-11-21T01:00:00Z", "outcome": "rejected", "status": 401, "explanation": "It does not believe us."}
+    server.answers = [(200, {"id": "d", "status": "pending", "attempts": [attempt]}), (202, {}), (202, {})]
+    said = say(server, "delivery", "show", "d").output
+    assert "2. 2026-11-21T01:00:00Z rejected 401\n   It does not believe us." in said
+    assert say(server, "delivery", "resend", "d", "e").exit_code == 0
+    assert [path for _, path, _, _ in server.asked[1:]] == ["/v1/deliveries/d/resend", "/v1/deliveries/e/resend"]
+
+
 def test_a_ping_that_was_not_taken_is_a_failure(server: Answering) -> None:
     server.answers = [(200, {"outcome": "timed_out"}), (200, {"outcome": "accepted"})]
     assert [say(server, "endpoint", "test", "p", "e").exit_code for _ in range(2)] == [1, 0]

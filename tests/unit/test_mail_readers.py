@@ -110,6 +110,17 @@ def test_a_time_zone_that_does_not_exist_is_a_configuration_problem() -> None:
         Composer(PlainMailSettings(timezone="Mars/Olympus"), TEMPLATES)
 
 
+def test_every_language_and_time_zone_that_there_is_not_is_said_once() -> None:
+    settings = PlainMailSettings(
+        default_locale="tlh", timezone="Mars/Olympus", timezones={"ja": "Asia/Edo", "zh": "Asia/Shanghai"}
+    )
+    with pytest.raises(ConfigError) as wrong:
+        Composer(settings, TEMPLATES)
+    named = [problem.partition(":")[0] for problem in wrong.value.problems]
+    assert named == ["mail.timezone", "mail.default_locale", "mail.timezones.ja", "mail.timezones.zh"]
+    assert "there are de, en, es, fr, ja, ko, zh-Hans" in wrong.value.problems[1]
+
+
 def test_a_sender_that_is_no_address_is_a_configuration_problem() -> None:
     with pytest.raises(ConfigError, match=r"mail\.from_address"):
         Composer(PlainMailSettings(from_address="nobody"), TEMPLATES)
