@@ -1,7 +1,8 @@
 """What does a mail provider's webhook tell of bounces and complaints?
 
 Each is off, and then not there, until its password or key is in the configuration. What it says is believed because it
-proves itself; the same event again changes nothing.
+proves itself; the same event again changes nothing. Who fails to prove it again and again is not listened to for a while:
+a password cannot be guessed at, and no digest is made of what strangers send.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from relay.api.limiting import DIGESTED, FAILURES
 from relay.api.problems import Fault, Problem, invalid, not_found
 from relay.api.route import answer
 from relay.api.shapes import Shape
@@ -35,6 +37,7 @@ async def postmark(request: web.Request) -> web.StreamResponse:
     password = services.config.bounces.postmark_password
     if not password:
         raise not_found("webhook")
+    request.app[FAILURES].check(request)
     if not providers.proves_postmark(request.headers.get("Authorization", ""), password):
         raise NotAuthenticated("give the password of bounces.postmark_password (Basic)")
     return await take_all(services, providers.postmark(_json(await read_raw(request, services))))
@@ -46,7 +49,7 @@ async def sendgrid(request: web.Request) -> web.StreamResponse:
     text = services.config.bounces.sendgrid_key
     if not text:
         raise not_found("webhook")
-    raw = await read_raw(request, services)
+    raw = await read_unproven(request, services)
     signature, timestamp = (
         request.headers.get(name, "") for name in (providers.SENDGRID_SIGNATURE, providers.SENDGRID_TIMESTAMP)
     )
@@ -60,6 +63,16 @@ async def take_all(services: Services, reports: Iterable[Report]) -> web.Respons
     bounces, _ = bounces_of(services)
     done = [await bounces.take(report, services.clock()) for report in reports]
     return answer(HeardShape(suppressed=sum(done)))
+
+
+async def read_unproven(request: web.Request, services: Services) -> bytes:
+    """The body of which it is not known yet who sent it. TooMany when its address has sent too much of that."""
+    failures, most = request.app[FAILURES], services.config.server.max_request_bytes
+    failures.check(request)
+    with failures.room(request, min(request.content_length or most, most)):
+        raw = await read_raw(request, services)
+    request[DIGESTED] = len(raw)
+    return raw
 
 
 async def read_raw(request: web.Request, services: Services) -> bytes:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from relay.api.limiting import asker_of
 from relay.api.problems import Problem, not_found
-from relay.api.provider_bounces import read_raw, take_all
+from relay.api.provider_bounces import read_unproven, take_all
 from relay.auth import NotAuthenticated
 from relay.dialer import open_session
 from relay.mail import providers, sns
@@ -106,7 +106,7 @@ async def ses(request: web.Request) -> web.StreamResponse:
         raise not_found("webhook")
     door = request.app[_SES]
     try:
-        message = await door.prove(await read_raw(request, services), door.asker(request))
+        message = await door.prove(await read_unproven(request, services), door.asker(request))
     except Forged as forged:
         raise NotAuthenticated(str(forged)) from None
     except CertificateAway as away:

@@ -130,3 +130,21 @@ async def test_they_are_not_there_until_they_are_set_up(valkey_url: str) -> None
     async with inside(valkey_url) as made:
         for name in ("postmark", "sendgrid"):
             await made.api.ask("POST", f"/v1/bounces/{name}", {}, expect=404)
+
+
+async def test_who_proves_nothing_again_and_again_is_not_listened_to_for_a_while(valkey_url: str) -> None:
+    settings = {"RELAY_BOUNCES__POSTMARK_PASSWORD": PASSWORD, "RELAY_BOUNCES__SENDGRID_KEY": PUBLIC}
+    async with inside(valkey_url, RELAY_LIMITS__FAILURES_PER_MINUTE="3", **settings) as world:
+
+        async def post(path: str, data: bytes, headers: dict[str, str]) -> int:
+            return (await world.api.raw("POST", path, data=data, headers=headers))[0]
+
+        postmark = json.dumps(bounce("HardBounce")).encode()
+        guessed = [await post("/v1/bounces/postmark", postmark, basic(f"guess-{number:016}")) for number in range(4)]
+        assert guessed == [401, 401, 401, 429]
+        assert await post("/v1/bounces/postmark", postmark, basic(PASSWORD)) == 429, "nobody learns that this was it"
+        assert await suppressed(world) == []
+    async with inside(valkey_url, RELAY_LIMITS__FAILURES_PER_MINUTE="3", **settings) as world:
+        # Each large body that was looked at in vain counts as several.
+        forged = signed(b"another body")
+        assert [await post("/v1/bounces/sendgrid", b" " * 300_000, forged) for _ in range(3)] == [401, 429, 429]
