@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -103,8 +104,10 @@ def _limited(token_rate: float, address_rate: float, proxies: Sequence[str]) -> 
                 _wait(addresses.take(address_of(request, networks), now), "this address asks too often")
             token = request.headers.get(hdrs.AUTHORIZATION)
             if tokens is not None and token is not None:
-                # Not the token itself: it would be kept for as long as it is known.
-                key = hashlib.blake2b(token.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+                # Not the token itself: it would be kept for as long as it is known. Nor the header, which may be
+                # written in many ways that all prove the same.
+                text = token.strip().partition(" ")[2].strip()
+                key = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
                 _wait(tokens.take(key, now), "this token asks too often")
         return await handler(request)
 
@@ -113,21 +116,35 @@ def _limited(token_rate: float, address_rate: float, proxies: Sequence[str]) -> 
 
 def address_of(request: web.Request, proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Who is at the other end: the peer, or, where that is a trusted proxy, the last address before the
-    trusted ones that `X-Forwarded-For` names."""
-    found = request.remote or ""
+    trusted ones that `X-Forwarded-For` names. Of IPv6 the network of 64 bits, which is what one subscriber has."""
+    found = _plain(request.remote or "")
     named = [part.strip() for value in request.headers.getall("X-Forwarded-For", ()) for part in value.split(",")]
     while named and _is_in(found, proxies):
-        before = named.pop()
+        before = _plain(named.pop())
         if not _is_address(before):
             break
         found = before
-    return found
+    return found if ":" not in found else _network_of(found)
 
 
 def asker_of(proxies: Sequence[str]) -> Callable[[web.Request], str]:
     """`address_of` for these proxies, in CIDR form."""
     networks = [ip_network(proxy) for proxy in proxies]
     return lambda request: address_of(request, networks)
+
+
+@lru_cache(maxsize=4096)
+def _plain(address: str) -> str:
+    """An IPv4 address as such, also where a socket for both writes it as IPv6; no scope."""
+    if ":" not in address or not _is_address(address):
+        return address
+    v6 = IPv6Address(address.partition("%")[0])
+    return str(v6.ipv4_mapped or v6)
+
+
+@lru_cache(maxsize=4096)
+def _network_of(address: str) -> str:
+    return str(IPv6Network((address, 64), strict=False)) if _is_address(address) else address
 
 
 def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

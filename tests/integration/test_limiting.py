@@ -67,6 +67,22 @@ async def test_an_address_that_asks_too_often_waits_and_another_does_not(opened:
     assert await statuses(client, 2, **second) == [401, 429]
 
 
+async def test_a_token_is_the_same_however_its_header_is_written(opened: Open) -> None:
+    client = await opened(requests_per_second=0.001)
+    assert await statuses(client, 2, Authorization=f"Bearer {OPERATOR}") == [200, 429]
+    for text in (f"bEARER {OPERATOR}", f"Bearer  {OPERATOR}", f"Bearer   \t{OPERATOR}", f"Bearer {OPERATOR} \xa0"):
+        assert await statuses(client, 1, Authorization=text) == [429], text
+
+
+async def test_a_subscriber_of_ipv6_is_one_address(opened: Open) -> None:
+    client = await opened(failures_per_minute=2)
+    said = []
+    for host in range(3):
+        said += await statuses(client, 1, Authorization="Bearer guessed", **{"X-Forwarded-For": f"2001:db8::{host}:1"})
+    assert said == [401, 401, 429]
+    assert await statuses(client, 1, Authorization="Bearer guessed", **{"X-Forwarded-For": "2001:db8:0:1::1"}) == [401]
+
+
 async def test_who_fails_too_often_waits_and_who_does_not_fail_does_not(opened: Open) -> None:
     client = await opened(failures_per_minute=2)
     assert await statuses(client, 3, Authorization="Bearer guessed") == [401, 401, 429]
@@ -131,6 +147,9 @@ async def test_what_is_kept_before_it_is_proven_is_bounded(opened: Open) -> None
         ("10.0.0.1", ["spoofed"], "10.0.0.1"),
         ("10.0.0.1", ["10.0.0.3"], "10.0.0.3"),
         ("10.0.0.1", [], "10.0.0.1"),
+        ("::ffff:10.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["2001:db8:a:b:c:d:e:f"], "2001:db8:a:b::/64"),
+        ("fe80::1%eth0", ["198.51.100.1"], "fe80::/64"),
     ],
 )
 def test_only_a_trusted_proxy_says_who_asks(peer: str, forwarded: list[str], expected: str) -> None:
