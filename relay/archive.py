@@ -20,6 +20,11 @@ _LOCK = ".lock"
 _CHUNK = 1 << 20
 
 
+def _private(path: str, flags: int) -> int:
+    """A new file is its owner's alone: names and addresses of people are in it."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 class Busy(Exception):
     """Another process writes to the folder, or froze while it did."""
 
@@ -33,8 +38,8 @@ class Archive:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else writes meanwhile. Raises Busy."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / _LOCK).open("ab") as file:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self._folder / _LOCK, "ab", opener=_private) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -51,7 +56,7 @@ class Archive:
         """Write a batch at its place, and over whatever was begun there."""
         path = self._folder / name
         is_new = not path.exists()
-        with path.open("ab") as file:
+        with open(path, "ab", opener=_private) as file:
             file.truncate(at)
             file.write(gzip.compress(lines, compresslevel=6))
             file.flush()

@@ -15,7 +15,7 @@ from relay.archive import Archive
 from relay.engine.retainer import Retainer
 from relay.store.client import Client
 from tests.pipeline.conftest import Store
-from tests.pipeline.events import life, sample
+from tests.pipeline.events import life, sample, step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_retention import DAY, keys, trim
 
@@ -201,3 +201,30 @@ async def test_no_secret_and_no_acceptance_link_is_in_it(world: Inside, tmp_path
     text = json.dumps(archived(tmp_path))
     assert "transfer.created" in text and "very-secret" not in text
     assert not [secret for secret in secrets if secret in text]
+
+
+async def test_no_secret_leaves_with_what_leaves_and_nobody_else_reads_it(world: Inside, tmp_path: Path) -> None:
+    member = await world.api.register("contoso", world.hooks, headers={"X-Api-Key": "PlantedHeader0001"})
+    await world.api.register("fabrikam", world.hooks)
+    link = "https://accept.example/?t=PlantedLink0002"
+    for name, at in (("created", 1), ("canceled", 2)):
+        sim = step("tr-sim", name, at, kind="sim", acceptance_url=link)
+        sim["transfer"]["target"]["email"] = "root@fabrikam.example"
+        await world.api.post(sim)
+        await world.engine.fan_out()
+        await world.sweep()
+    for event in life("tr-1", "created", "canceled"):
+        await world.api.post(event)
+    await world.engine.fan_out()
+    await world.sweep()
+    assert any("PlantedLink0002" in message.raw.decode() for message in world.mail.messages)
+    world.pass_time(500 * DAY)
+    await until_nothing_leaves(world)
+    lines = archived(tmp_path)
+    assert {"delivery", "event", "transfer"} <= {line["kind"] for line in lines}
+    text = json.dumps(lines)
+    for secret in ("PlantedHeader0001", "PlantedLink0002", member.secret, member.caller.token, *world.services.config.secrets.keys):
+        assert secret not in text, secret
+    for path in (tmp_path / "archive").iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+    assert (tmp_path / "archive").stat().st_mode & 0o077 == 0
