@@ -18,10 +18,10 @@ from relay.api.paging import Query, listed
 from relay.api.problems import Fault, Problem, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
-from relay.auth import Caller
+from relay.api.sight import as_seen, is_visible
 from relay.corrections import may_be_corrected
 from relay.formats import written
-from relay.model import Audience, Channel, DeliveryStatus, EventType, Mailbox
+from relay.model import Channel, DeliveryStatus, EventType, Mailbox
 from relay.readers import normalised
 from relay.store.records import DeliveryRecord
 from relay.times import format_ms
@@ -105,14 +105,6 @@ async def existing(call: Call) -> DeliveryRecord:
     return record
 
 
-def is_visible(caller: Caller, record: DeliveryRecord) -> bool:
-    """Whether this caller may see the delivery."""
-    if caller.is_operator:
-        return True
-    to = record.delivery.recipient
-    return to.audience is not Audience.CUSTOMER and (to.partner or "").casefold() == caller.id
-
-
 def shown(record: DeliveryRecord) -> DeliveryShape:
     """A delivery as lists show it."""
     delivery, to = record.delivery, record.delivery.recipient
@@ -162,5 +154,5 @@ async def detail(call: Call, record: DeliveryRecord) -> DeliveryDetailShape:
     return DeliveryDetailShape(
         **shown(record).model_dump(),
         attempts=tries,
-        suppression=None if why is None else SuppressionShape.of(to.email, why),
+        suppression=None if why is None else SuppressionShape.of(to.email, await as_seen(call.services, call.caller, why)),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from aiohttp import web
+from msgspec.structs import replace
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from relay import recovery
@@ -14,9 +15,9 @@ from relay.api.paging import Query, listed
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AdminAgentShape, BouncedShape, PartnerShape
+from relay.api.sight import as_seen
 from relay.model import AdminAgent, Identifier, Locale, Mailbox, Partner, Text
 from relay.readers import BOUNCES, Reader
-from relay.services import Services
 from relay.times import format_ms
 
 LISTING = "partners"
@@ -67,12 +68,12 @@ async def put(call: Call) -> web.Response:
         )
     )
     await recovery.registered(call.services, partner.key)
-    return answer(await known(call.services, partner), 201 if new else 200)
+    return answer(await known(call, partner), 201 if new else 200)
 
 
 async def get(call: Call) -> web.Response:
     """One partner."""
-    return answer(await known(call.services, await existing(call)))
+    return answer(await known(call, await existing(call)))
 
 
 async def list_(call: Call) -> web.Response:
@@ -96,7 +97,7 @@ async def put_agents(call: Call) -> web.Response:
     )
     if partner is None:
         raise not_found("partner")
-    return answer(await known(call.services, partner))
+    return answer(await known(call, partner))
 
 
 async def remove(call: Call) -> web.Response:
@@ -114,9 +115,14 @@ async def existing(call: Call) -> Partner:
     return partner
 
 
-async def known(services: Services, partner: Partner) -> PartnerShape:
+async def known(call: Call, partner: Partner) -> PartnerShape:
     """A partner with how things stand with its admin agents."""
-    return shown(partner, await services.book.several([agent.email for agent in partner.admin_agents]))
+    readers = await call.services.book.several([agent.email for agent in partner.admin_agents])
+    seen = [
+        one if one.suppressed is None else replace(one, suppressed=await as_seen(call.services, call.caller, one.suppressed))
+        for one in readers
+    ]
+    return shown(partner, seen)
 
 
 def shown(partner: Partner, readers: Sequence[Reader]) -> PartnerShape:

@@ -24,7 +24,9 @@ from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import DeliveryShape, PortalLinkShape
-from relay.model import CancelReason, DeliveryStatus, Endpoint, Partner
+from relay.api.sight import as_seen
+from relay.auth import Caller
+from relay.model import CancelReason, DeliveryStatus, Endpoint, Partner, TokenHolder
 from relay.readers import BOUNCES
 from relay.services import SERVICES, Services
 from relay.times import format_ms, to_datetime
@@ -112,14 +114,16 @@ async def show(request: web.Request) -> web.StreamResponse:
             text="Ask whoever runs the relay for a sign-in link.",
         )
     endpoints = await services.store.registry.list_endpoints(partner.key)
+    caller = Caller(TokenHolder.PARTNER, partner.key)
     readers = await services.book.several([agent.email for agent in partner.admin_agents])
+    stopped = [None if (why := one.suppressed) is None else await as_seen(services, caller, why) for one in readers]
     activity = await services.store.ledger.activity(partner.key, limit=_SHOWN)
     return pages.page(
         "portal.html",
         partner=partner,
         endpoints=await asyncio.gather(*(with_health(services, one) for one in endpoints[:_ENDPOINTS_READ])),
         endpoint_count=len(endpoints),
-        people=list(zip(partner.admin_agents, [one.suppressed for one in readers], strict=True)),
+        people=list(zip(partner.admin_agents, stopped, strict=True)),
         bounces=BOUNCES,
         when_ms=lambda at_ms: _when(format_ms(at_ms)),
         deliveries=await _deliveries(services, endpoints),

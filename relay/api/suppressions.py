@@ -18,6 +18,7 @@ from relay.api.partners import existing as existing_partner
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import SuppressionShape
+from relay.api.sight import as_seen
 from relay.auth import NotAllowed
 from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Mailbox, Partner
@@ -74,7 +75,7 @@ async def of_partner(call: Call) -> web.Response:
     asked = query.page(OF_PARTNER)
     query.check()
     found = [(email, one.suppressed) for email, one in await of_agents(call, await existing_partner(call))]
-    held = [(email, one) for email, one in found if one is not None]
+    held = [(email, await as_seen(call.services, call.caller, one)) for email, one in found if one is not None]
     page = page_of(held, lambda pair: f"{pair[1].at_ms:013}:{pair[0]}", asked)
     return answer(listed(OF_PARTNER, page, [SuppressionShape.of(email, one) for email, one in page.data]))
 

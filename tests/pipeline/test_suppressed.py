@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -167,21 +168,27 @@ async def test_the_log_and_the_timeline_say_who_was_not_told_after_all_and_why(w
     assert of(line)["aoi@contoso.example"] == (None, None)
 
 
-async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
-    await bounced_agent(world, "550 5.1.1 user unknown")
-    await world.api.ask("POST", "/v1/suppressions", {"email": "ben@contoso.example", "note": "between us"}, expect=201)
-    link = await world.api.ask("POST", "/v1/partners/contoso/portal-links", expect=201)
+async def portal(world: Inside, partner: str) -> str:
+    """The page of a partner's person."""
+    link = await world.api.ask("POST", f"/v1/partners/{partner}/portal-links", expect=201)
     path = "/portal/" + link["url"].partition("/portal/")[2]
     async with world.api.http.get(world.api.base + path, allow_redirects=False) as answer:
         session = answer.cookies["relay_portal"].value
     _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
+    return str(page)
+
+
+async def test_the_portal_shows_who_is_not_reached(world: Inside) -> None:
+    await bounced_agent(world, "550 5.1.1 user unknown")
+    await world.api.ask("POST", "/v1/suppressions", {"email": "ben@contoso.example", "note": "between us"}, expect=201)
+    page = await portal(world, "contoso")
     assert "5.1.1 user unknown" in " ".join(page.split())
     assert page.count(">bounced</span>") == page.count(">stopped</span>") == 1
     assert page.count(">sent</span>") == len(AGENTS) - 2 and "between us" not in page
     assert "did not arrive: bounced" in page and "not sent" not in page, "ben was told before it was stopped"
     await world.api.post(step("t-2", "created", 1))
     await world.sweep()
-    _, page = await world.api.raw("GET", "/portal", headers={"Cookie": f"relay_portal={session}"})
+    page = await portal(world, "contoso")
     assert page.count("not sent: on the suppression list") == 2
 
 
@@ -237,3 +244,31 @@ async def test_only_what_came_back_and_is_the_transfers_own_is_corrected(world: 
     member = await world.api.register("fabrikam")
     for caller, status in ((member.caller, 403), (world.api, 201)):
         await caller.ask("POST", customers, right, expect=status)
+
+
+async def test_what_came_back_of_a_partners_mail_is_told_to_no_other_who_names_the_address(world: Inside) -> None:
+    """Whoever makes somebody else's person an admin agent of its own learns that nothing is mailed there, and no more."""
+    secret = "PlantedInTheAnswer0001"
+    agent = {"email": "aoi@contoso.example", "name": "Aoi"}
+    contoso = await world.api.register("contoso", admin_agents=[agent])
+    fabrikam = await world.api.register("fabrikam", admin_agents=[])
+    world.mail.refuse[agent["email"]] = f"550 5.1.1 {secret}"
+    await world.api.post(step("tr-1", "created", 1))
+    await world.sweep()
+    (mine,) = (await contoso.caller.ask("GET", "/v1/partners/contoso/suppressions"))["data"]
+    assert secret in mine["detail"] and mine["delivery"]
+    planted = [secret, mine["delivery"]]
+    await world.api.ask("POST", "/v1/suppressions", {"email": "ben@contoso.example", "note": "PlantedNote0002"}, expect=201)
+    agents = [agent, {"email": "ben@contoso.example", "name": "Ben"}]
+    await fabrikam.caller.ask("PUT", "/v1/partners/fabrikam/admin-agents", {"admin_agents": agents})
+    told = [json.dumps(await fabrikam.caller.ask("GET", f"/v1/partners/fabrikam{path}")) for path in ("", "/suppressions")]
+    told.append(await portal(world, "fabrikam"))
+    assert "ben@contoso.example" in told[-1]
+    await world.api.post(step("tr-2", "created", 1))
+    await world.sweep()
+    for one in await fabrikam.caller.all("/v1/transfers/tr-2/deliveries"):
+        told.append(json.dumps(await fabrikam.caller.ask("GET", f"/v1/deliveries/{one['id']}")))
+    assert any("aoi@contoso.example" in text for text in told)
+    for text in told:
+        for one in (*planted, "PlantedNote0002"):
+            assert one not in text
