@@ -33,8 +33,8 @@ from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
 from relay.store.transfers import Broken, Unplanned
 
-_AT_ONCE = 2
-_TRANSFERS = 128
+_AT_ONCE = 4
+_TRANSFERS = 32
 """Transfers planned in one round."""
 _EVENTS = 16
 """Events of one transfer planned in one round."""
