@@ -29,7 +29,7 @@ from bench.wire import Load, Sink
 from relay.embedded import EmbeddedValkey, free_port
 
 _TOKEN = secrets.token_hex(20)
-CONNECTIONS = 128
+CONNECTIONS = 256
 
 
 def say(what: str) -> None:

@@ -23,9 +23,8 @@ from relay.model import MOVES_TO, Event, EventType, Kind
 MOST_EVENTS = 500
 _MOST_DEPTH = 32
 _MOST_NAMES_TOLD = 20
-_SPACED = re.compile(rb'"[ \t\r\n]+:')
 _ESCAPED = re.compile(rb"\\u00(?:22|3[aA])")
-"""With it, spellings of `":` that a plain count does not see: white space before, an escaped quote or colon."""
+"""Spellings of `":` that a plain count does not see: an escaped quote or colon."""
 _STATUS_OF = {type_.value: status.value for type_, status in MOVES_TO.items()}
 _PLAIN = {
     "missing": "required",
@@ -97,14 +96,11 @@ def read_and_write(raw: bytes) -> tuple[Any, bytes]:
     # Written again, a value has each of its names once. When it has as many as came in, none was there
     # twice; when not, or when a spelling could hide one, the slow reader tells.
     written = orjson.dumps(value)
-    if _is_hiding(raw) or written.count(b'":') != raw.count(b'":'):
+    # White space before a colon is left out of the count; in a text it can only make the count too large.
+    names = raw.translate(None, b" \t\r\n").count(b'":')
+    if written.count(b'":') != names or (b"\\" in raw and _ESCAPED.search(raw) is not None):
         _refuse_duplicates(raw)
     return value, written
-
-
-def _is_hiding(raw: bytes) -> bool:
-    # Two plain searches cost a third of the one pattern that holds both.
-    return _SPACED.search(raw) is not None or (b"\\u00" in raw and _ESCAPED.search(raw) is not None)
 
 
 def parse(value: Any) -> Parsed:
