@@ -34,7 +34,8 @@ _SHARDS = 256
 
 class Preferences(Record, frozen=True, kw_only=True):
     """What one person chose. A type that is not in `types` comes at once; `daily_hour` (0 to 23) and `timezone`
-    (IANA) say when the daily mail comes, None the operator's hour and the zone of the person's language."""
+    (IANA) say when the daily mail comes, None the operator's hour and the zone of the person's language. All times in
+    their mails are in that zone."""
 
     types: dict[str, When] = msgspec.field(default_factory=dict)
     daily_hour: int | None = None

@@ -43,7 +43,8 @@ def _type(text: str) -> str:
 
 class PreferencesBody(Body):
     """The whole of what a person wants. A type that is not named comes at once; `daily_hour` is the hour of the daily
-    mail in `timezone` (IANA), null the operator's hour and the zone of the person's language."""
+    mail in `timezone` (IANA), in which all times in their mails are too; null the operator's hour and the zone of the
+    person's language."""
 
     types: dict[Annotated[str, AfterValidator(_type)], When] = Field(default_factory=dict)
     daily_hour: Annotated[int, Field(ge=0, le=23, strict=True)] | None = None

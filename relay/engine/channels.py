@@ -31,7 +31,7 @@ from relay.model import Attempt, Channel, Delivery, Endpoint, EventType, Outcome
 from relay.people import delivery_id
 from relay.plan import Registered
 from relay.preference_links import PreferenceLinks
-from relay.preferences import DAILY
+from relay.preferences import DAILY, chosen
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
 from relay.store.queues import Taken
@@ -213,8 +213,11 @@ class EmailChannel:
             await self._bounces.take(report, now_ms, of=delivery)
         return attempt
 
-    async def daily_letter(self, deliveries: Sequence[Delivery], bodies: Sequence[bytes], now_ms: int) -> Letter:
-        """One mail that carries all of these, which are one person's; MessageError when it cannot be made."""
+    async def daily_letter(
+        self, deliveries: Sequence[Delivery], bodies: Sequence[bytes], now_ms: int, timezone: str | None
+    ) -> Letter:
+        """One mail that carries all of these, which are one person's, with times in the zone that they chose, if any;
+        MessageError when it cannot be made."""
         to = deliveries[0].recipient
         name = digest("\n".join(sorted(one.id for one in deliveries)))
         message = self._composer.compose(
@@ -226,6 +229,7 @@ class EmailChannel:
             date_ms=now_ms,
             locale=to.locale or "",
             preferences_url=await self._links.daily_url(to, DAILY, now_ms),
+            timezone=timezone,
         )
         return Letter(message.sender, message.to, message.smtputf8, message.raw)
 
@@ -270,6 +274,7 @@ class EmailChannel:
             locale=to.locale or "",
             invited=self._composer.asks_whether_invited(parcel.body) and await self._was_invited(delivery),
             preferences_url=await self._links.url(to, delivery.type, delivery.created_at_ms),
+            timezone=chosen(parcel.registered.preferences, to.email).timezone,
         )
         letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
         await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))

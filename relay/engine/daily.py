@@ -23,7 +23,7 @@ from relay.errors import MessageError, StoreError, VaultError
 from relay.mail.daily import MOST
 from relay.model import Attempt, CancelReason, Delivery, Outcome
 from relay.plan import Registered, still_wanted
-from relay.preferences import slot_of
+from relay.preferences import chosen, slot_of
 from relay.retry import Again, Settled, decide
 from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
 from relay.store.stored import dump
@@ -58,6 +58,7 @@ class DailyDrain:
         self._recipient = recipient
         self._token = token
         self._held: dict[str, _Held] = {}
+        self._timezone: str | None = None
         self._lease_until_ms = 0
         self._last = Advanced()
         self.stopping = False
@@ -106,6 +107,7 @@ class DailyDrain:
         }
         if results:
             await self._record(list(results), list(results.values()))
+        self._timezone = chosen(known.preferences, taken[0].delivery.recipient.email).timezone
         for lead, carried in sorted_out.begun.items():
             await self._send(lead, carried, self._held[lead].letter)
         for carried in sorted_out.fresh:
@@ -172,7 +174,7 @@ class DailyDrain:
         now = self._tools.clock()
         try:
             letter = await self._channel.daily_letter(
-                [one.taken.delivery for one in held], [one.body or b"" for one in held], now
+                [one.taken.delivery for one in held], [one.body or b"" for one in held], now, self._timezone
             )
         except StoreError:
             raise

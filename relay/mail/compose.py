@@ -32,6 +32,7 @@ from relay.times import to_datetime
 MAX_HTML = 90_000
 """Bytes; some readers cut a message off at about 102 kB."""
 
+_MOST_ELSEWHERE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = (50, 20, 8)
 """How many items are listed: fewer when the page would be too long."""
@@ -66,6 +67,7 @@ class Composer:
         self._skins = Skins(
             folder, {locale: one.language for locale, one in self._words.items()}, palette(config_mail.color)
         )
+        self._elsewhere: dict[tuple[str, str], Words] = {}
         self._default = config_mail.default_locale
         self._look = {
             "product_name": clean(config_mail.product_name),
@@ -87,9 +89,18 @@ class Composer:
         """The languages there are templates for."""
         return tuple(self._words)
 
-    def words(self, locale: str) -> Words:
-        """The words of the language for a reader who wants `locale`."""
-        return choose(locale or self._default, self._words, self._default)
+    def words(self, locale: str, timezone: str | None = None) -> Words:
+        """The words of the language for a reader who wants `locale`, with times in `timezone`, or else in the zone of
+        the language; also where there is no such zone any more."""
+        words = choose(locale or self._default, self._words, self._default)
+        if timezone is None or timezone == words.zone.key:
+            return words
+        place = (words.locale, timezone)
+        if place not in self._elsewhere:
+            if len(self._elsewhere) >= _MOST_ELSEWHERE:
+                self._elsewhere.clear()
+            self._elsewhere[place] = words.in_zone(timezone)
+        return self._elsewhere[place]
 
     def compose(
         self,
@@ -104,6 +115,7 @@ class Composer:
         locale: str = "",
         invited: bool = False,
         preferences_url: str = "",
+        timezone: str | None = None,
     ) -> Composed:
         """The message for `recipient`; MessageError when it cannot be built.
 
@@ -111,11 +123,12 @@ class Composer:
         recipient who may have it, and only where it is an https link. `locale` is what the reader
         wants; when it is empty, the recipient's own. `invited` says that the recipient got the mail of the
         request, and a calendar entry with it (`relay.mail.ics`). `preferences_url` is where this reader
-        chooses which mails they get; it is used only for mails that may be chosen about.
+        chooses which mails they get; it is used only for mails that may be chosen about. `timezone` (IANA) is the one
+        that the reader chose, None that of their language.
         """
         try:
             view = orjson.loads(body)
-            words = self.words(locale or recipient.locale or "")
+            words = self.words(locale or recipient.locale or "", timezone)
             name, link = _which(view), self._link(view, recipient, acceptance_url)
             entry = self._calendar and ics.wanted(view, invited=invited, date_ms=date_ms)
             optional = view["type"] == DAILY or may_choose(view["type"], root=recipient.is_root or recipient.with_link)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -53,6 +53,11 @@ class Words:
     def locale(self) -> str:
         """Its tag (BCP 47), such as `zh-Hans`."""
         return self.language.locale
+
+    def in_zone(self, timezone: str) -> Words:
+        """The same with times in this zone (IANA), where there is one."""
+        zone = _zone_named(timezone)
+        return self if zone is None else replace(self, zone=zone)
 
     @property
     def form(self) -> Callable[[int], int]:

@@ -88,6 +88,7 @@ async def test_a_day_of_transfers_is_one_mail_at_the_reader_s_hour(world: Inside
     first = text_of(mails[0])
     assert "[Daily summary] 40 messages about your transfers" in mails[0]["Subject"]
     assert all(first.count(f"tr-{number}\n") == (2 if number <= 10 else 1) for number in range(1, 31))
+    assert "10:00 JST" in first, "in the zone that they chose"
     assert "Pending    30" in first and "Completed  10" in first
     assert mails[0]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     told = await deliveries(world)

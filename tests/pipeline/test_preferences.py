@@ -69,6 +69,19 @@ async def test_what_waits_when_it_is_muted_is_canceled_with_the_reason(world: In
     }  # fmt: skip
 
 
+async def test_times_are_in_the_zone_that_the_reader_chose(world: Inside) -> None:
+    await contoso(world)
+    await world.api.ask("PUT", AOI, {"timezone": "America/New_York"})
+    await world.api.ask("PUT", TO_CONTACT, {"timezone": "Asia/Kathmandu"})
+    await world.api.post(step("tr-1", "created", 1, customer=CUSTOMER))
+    await world.sweep()
+    texts = {one.to: one.parsed.get_body(("plain",)).get_content() for one in world.mail.messages}
+    # 2026-12-21 01:00 UTC, thirty days after the request.
+    assert "2026年12月20日(日) 20:00 UTC-5" in texts["aoi@contoso.example"]
+    assert "Monday, 21 December 2026, 01:00 UTC" in texts["ben@contoso.example"]
+    assert "lundi 21 décembre 2026 à 06:45 UTC+5:45" in texts[CONTACT["email"]]
+
+
 async def test_what_the_api_says_of_preferences(world: Inside) -> None:
     partner = (await contoso(world)).caller
     unsaid: Any = await partner.ask("GET", AOI)
