@@ -105,7 +105,7 @@ async def _counting(app: web.Application) -> AsyncIterator[None]:
                 await app[AUTH].write_used()
                 pressure.learn(await store.hints.count(Hint.PLAN))
             except StoreError as error:
-                log.warning("counters.kept", error=type(error).__name__)
+                log.warning("counters.kept", error=type(error).__name__, detail=str(error))
 
     task = asyncio.get_running_loop().create_task(go())
     yield

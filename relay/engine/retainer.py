@@ -35,6 +35,7 @@ from relay.store.stored import dump, reader
 from relay.vault import Vault
 
 _LEASE_MS = 30_000
+"""A worker that dies leaves the job to others after this long, or after the lease of its queues where that is shorter."""
 _STEP_MS = 900
 _TRANSFERS = 100
 """Looked at together."""
@@ -89,6 +90,7 @@ class Retainer:
         self._store = store
         self._vault = vault
         self._settings = config.retention
+        self._lease_ms = min(_LEASE_MS, round(config.worker.lease_seconds * 1000))
         self._chained = config.audit.chain_every_seconds > 0
         self._recorder = recorder
         self._clock = clock
@@ -124,7 +126,7 @@ class Retainer:
             self._log.error("retention.failed", exc_info=error)
 
     async def _work(self) -> None:
-        shift = await self._store.shifts.take(JOB, now_ms=self._clock(), lease_ms=_LEASE_MS)
+        shift = await self._store.shifts.take(JOB, now_ms=self._clock(), lease_ms=self._lease_ms)
         if shift is None:
             return
         progress, wait_ms = _read(shift.state), _STEP_MS
@@ -277,7 +279,7 @@ class Retainer:
         return progress
 
     async def _hold(self, shift: Shift, progress: Progress, now_ms: int) -> None:
-        if not await self._store.shifts.keep(shift, dump(progress), until_ms=now_ms + _LEASE_MS):
+        if not await self._store.shifts.keep(shift, dump(progress), until_ms=now_ms + self._lease_ms):
             raise _Taken
 
 
