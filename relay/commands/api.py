@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relay.commands.nearby import data_option, found, is_own
+from relay.commands.saying import fit, say
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 60.0
@@ -36,7 +37,7 @@ class Refused(click.ClickException):
         lines = [f"{status}: {problem.get('detail') or problem.get('title')}"] if problem else [str(status)]
         for fault in (problem or {}).get("errors", ()):
             lines.append(f"  {fault['pointer'] or '(the whole body)'}: {fault['detail']}")
-        super().__init__("\n".join([*lines, *([hint] if hint else [])]))
+        super().__init__(fit("\n".join([*lines, *([hint] if hint else [])])))
 
 
 class Unreachable(click.ClickException):
@@ -116,14 +117,14 @@ class Api:
     def show(self, value: Any, columns: Sequence[str] = ()) -> None:
         """Print an answer: a table of `columns` for a list, name and value for an object."""
         if self.as_json:
-            click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+            say(json.dumps(value, ensure_ascii=False, indent=2))
         elif isinstance(value, list):
             _table(columns, [[entry.get(name) for name in columns] for entry in value])
         elif value is None:
-            click.echo("Done.")
+            say("Done.")
         else:
             for name, content in value.items():
-                click.echo(f"{name + ':':<22} {_text(content)}")
+                say(f"{name + ':':<22} {_text(content)}")
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -196,13 +197,13 @@ def _json(raw: bytes) -> Any:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     if not rows:
-        click.echo("There are none.")
+        say("There are none.")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_text(value)) for value in row))
+        table.add_row(*(Text(fit(_text(value))) for value in row))
     console = Console()
     if not console.is_terminal:  # nobody's window: a row is a line
         console = Console(width=_WIDEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from relay.commands.api import Api, connected
+from relay.commands.saying import say
 from relay.model import DeliveryStatus
 
 COLUMNS = ("id", "channel", "partner", "email", "type", "transfer", "status", "held", "attempt_count", "last_outcome")
@@ -37,9 +38,9 @@ def show(api: Api, delivery: str) -> None:
     api.show({name: value for name, value in found.items() if name != "attempts" and value is not None})
     for one in found["attempts"]:
         status = f" {one['status']}" if one["status"] else ""
-        click.echo(f"\n{one['number']}. {one['at']} {one['outcome']}{status}")
+        say(f"\n{one['number']}. {one['at']} {one['outcome']}{status}")
         if one["explanation"]:
-            click.echo(f"   {one['explanation']}")
+            say(f"   {one['explanation']}")
 
 
 @delivery_command.command("resend")
@@ -50,4 +51,4 @@ def resend(api: Api, deliveries: tuple[str, ...]) -> None:
     for delivery in deliveries:
         api.ask("POST", "deliveries", delivery, "resend", body={})
         if not api.as_json:
-            click.echo(f"{delivery}: it is sent again")
+            say(f"{delivery}: it is sent again")

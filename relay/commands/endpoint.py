@@ -8,6 +8,7 @@ from typing import IO, Any
 import click
 
 from relay.commands.api import Api, connected, given
+from relay.commands.saying import say
 
 _COLUMNS = ("id", "state", "sending", "url", "event_types", "format", "description", "failing_since")
 
@@ -148,7 +149,7 @@ def check(api: Api, partner: str, endpoint: str, forgery: bool) -> None:
         api.show(said)
     else:
         for finding in said["findings"]:
-            click.echo(f"{_MARKS[finding['level']]} {finding['check']}: {finding['detail']}")
+            say(f"{_MARKS[finding['level']]} {finding['check']}: {finding['detail']}")
     raise SystemExit(0 if said["ok"] else 1)
 
 
@@ -182,9 +183,9 @@ def verify_help(
     if api.as_json:
         api.show(said)
     for mistake in () if api.as_json else said["mistakes"]:
-        click.echo(f"{mistake['mistake']}: {mistake['explanation']}")
+        say(f"{mistake['mistake']}: {mistake['explanation']}")
     if not said["found"] and not api.as_json:
-        click.echo("No usual mistake gives this signature. Give --body and --timestamp as they were verified.")
+        say("No usual mistake gives this signature. Give --body and --timestamp as they were verified.")
     raise SystemExit(0 if said["found"] else 1)
 
 

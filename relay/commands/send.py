@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from relay.commands.api import Api, connected
+from relay.commands.saying import say
 from relay.commands.watching import REFUSED, SENT, Folder
 
 
@@ -39,7 +40,7 @@ def send_command(api: Api, file: BinaryIO | None, folder: Path | None, once: boo
     if file is not None:
         _send(api, file.read())
     assert folder is not None
-    _watch(Folder(folder, api, click.echo, threading.Event(), every), once=once)
+    _watch(Folder(folder, api, say, threading.Event(), every), once=once)
 
 
 def _send(api: Api, raw: bytes) -> None:
@@ -49,7 +50,7 @@ def _send(api: Api, raw: bytes) -> None:
     for answer in answers:
         code = answer.get("code", said.status) if isinstance(answer, dict) else said.status
         worst = max(worst, code)
-        click.echo(json.dumps(answer, ensure_ascii=False) if api.as_json else _line(code, answer))
+        say(json.dumps(answer, ensure_ascii=False) if api.as_json else _line(code, answer))
     raise SystemExit(1 if worst >= 400 else 0)
 
 
@@ -67,7 +68,7 @@ def _watch(folder: Folder, *, once: bool) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     sent, refused = folder.counts[SENT], folder.counts[REFUSED]
-    click.echo(f"{sent} sent, {refused} refused, {folder.left()} left")
+    say(f"{sent} sent, {refused} refused, {folder.left()} left")
     raise SystemExit(1 if not known or (once and refused) else 0)
 
 

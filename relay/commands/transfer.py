@@ -8,6 +8,7 @@ import click
 
 from relay.commands.api import Api, connected
 from relay.commands.delivery import COLUMNS
+from relay.commands.saying import say
 from relay.model import Audience, Kind, Status
 
 _MARKS = ("late", "repeat", "derived", "gap")
@@ -45,13 +46,13 @@ def show(api: Api, transfer: str) -> None:
     api.show({name: found[name] for name in names if found.get(name) is not None})
     for entry in found["timeline"]:
         marks = "".join(f", {mark}" for mark in _MARKS if entry[mark])
-        click.echo(f"\n{entry['sequence']}. {entry['type']} at {entry['occurred_at']} ({entry['event_id']}{marks})")
+        say(f"\n{entry['sequence']}. {entry['type']} at {entry['occurred_at']} ({entry['event_id']}{marks})")
         for told in entry["told"]:
-            click.echo(f"   {told['channel']:<8} {_whom(told)}: {told['delivery']}")
+            say(f"   {told['channel']:<8} {_whom(told)}: {told['delivery']}")
         for skip in entry["skipped"]:
-            click.echo(f"   –        {_whom(skip)}: no {skip['channel']}, {skip['reason']}")
+            say(f"   –        {_whom(skip)}: no {skip['channel']}, {skip['reason']}")
     for refusal in found["refusals"]:
-        click.echo(f"\nrefused: {refusal['type']} at {refusal['refused_at']} ({refusal['event_id']}): {refusal['reason']}")
+        say(f"\nrefused: {refusal['type']} at {refusal['refused_at']} ({refusal['event_id']}): {refusal['reason']}")
 
 
 @transfer_command.command("deliveries")

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay.commands.api import Api, Said, Unreachable
+from relay.commands.saying import fit
 
 SENT: Final = "sent"
 REFUSED: Final = "refused"
@@ -165,8 +166,7 @@ class Folder:
 
     def _tell(self, file: Path, what: str) -> None:
         """Whoever put the file there chose its name."""
-        line = f"{file.name}: {what}"
-        self.tell("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line))
+        self.tell(fit(f"{file.name}: {what}").replace("\n", "\\n"))
 
     def _move(self, file: Path, said: Said, to: str) -> None:
         target = _free(self.path / to, file.name)

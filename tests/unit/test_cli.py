@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,29 @@ def test_a_table_shows_what_is_there(server: Answering) -> None:
     result = say(server, "partner", "list")
     assert "contoso" in result.output
     assert "–" in result.output
+
+
+EVIL = "\x1b]0;evil\x07\x9b2J\u202egpj\x00東京"
+
+
+def test_nothing_that_a_stranger_wrote_is_obeyed_by_the_terminal(server: Answering) -> None:
+    endpoint = {"id": EVIL, "url": EVIL, "state": EVIL, "breaker": {"state": EVIL}}
+    asked: list[tuple[list[str], int, Any]] = [
+        (["endpoint", "list", "contoso"], 200, {"data": [endpoint], "next": None}),
+        (["endpoint", "list", "contoso", "--json"], 200, {"data": [endpoint], "next": None}),
+        (["partner", "show", "contoso"], 200, {"id": EVIL, "name": EVIL, "admin_agents": [{"email": EVIL, "name": EVIL}]}),
+        (["delivery", "show", "d"], 200, {"id": EVIL, "attempts": [{"number": 1, "at": EVIL, "outcome": EVIL, "status": 1, "explanation": EVIL}]}),
+        (["endpoint", "check", "contoso", "e"], 200, {"ok": True, "findings": [{"level": "ok", "check": EVIL, "detail": EVIL}]}),
+        (["partner", "show", "contoso"], 404, {"detail": EVIL, "errors": [{"pointer": EVIL, "detail": EVIL}]}),
+    ]  # fmt: skip
+    for words, status, body in asked:
+        server.answers.append((status, body))
+        result = say(server, *words)
+        output = result.output
+        assert "東京" in output, (words, result.exception)
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", output), (words, output)
+        if "--json" in words:
+            assert json.loads(output)[0]["url"] == EVIL
 
 
 def test_a_row_is_one_line_where_nobody_looks_and_says_nothing_to_the_terminal(server: Answering) -> None:
