@@ -37,7 +37,7 @@ def list_(api: Api, limit: int, **only: str | None) -> None:
 @click.argument("transfer")
 @connected
 def show(api: Api, transfer: str) -> None:
-    """Show where a transfer stands: each event, who was told, and who was not, with the reason."""
+    """Show where a transfer stands: each event, who was told and what became of it, and who was not, with the reason."""
     found = api.ask("GET", "transfers", transfer)
     if api.as_json:
         api.show(found)
@@ -48,7 +48,7 @@ def show(api: Api, transfer: str) -> None:
         marks = "".join(f", {mark}" for mark in _MARKS if entry[mark])
         say(f"\n{entry['sequence']}. {entry['type']} at {entry['occurred_at']} ({entry['event_id']}{marks})")
         for told in entry["told"]:
-            say(f"   {told['channel']:<8} {_whom(told)}: {told['delivery']}")
+            say(f"   {told['channel']:<8} {_whom(told)}: {_became(told)}{told['delivery']}")
         for skip in entry["skipped"]:
             say(f"   –        {_whom(skip)}: no {skip['channel']}, {skip['reason']}")
     for refusal in found["refusals"]:
@@ -62,6 +62,13 @@ def show(api: Api, transfer: str) -> None:
 def deliveries(api: Api, transfer: str, channel: str | None) -> None:
     """List the deliveries of a transfer, newest first."""
     api.show(api.every("transfers", transfer, "deliveries", channel=channel), COLUMNS)
+
+
+def _became(told: dict[str, Any]) -> str:
+    """What became of the delivery by now; nothing when its records are no longer kept."""
+    if told["status"] is None:
+        return ""
+    return f"{told['status']}{': ' + told['reason'] if told['reason'] else ''}, "
 
 
 def _whom(one: dict[str, Any]) -> str:

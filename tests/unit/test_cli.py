@@ -319,15 +319,21 @@ def test_a_transfer_says_who_was_told_and_why_somebody_was_not(server: Answering
     who = {"partner": "contoso", "endpoint": "ep_1", "email": None, "audience": "source", "channel": "webhook"}
     entry = {
         "sequence": 1, "event_id": "evt-1", "type": "transfer.created", "occurred_at": "2026-11-21T01:00:00Z", "late": False,
-        "repeat": False, "derived": True, "gap": False, "told": [{**who, "delivery": "dlv_1"}],
+        "repeat": False, "derived": True, "gap": False, "told": [
+            {**who, "delivery": "dlv_1", "status": "delivered", "reason": None},
+            {**who, "endpoint": "ep_2", "delivery": "dlv_2", "status": "canceled", "reason": "endpoint_removed"},
+            {**who, "endpoint": "ep_3", "delivery": "dlv_3", "status": None, "reason": None},
+        ],
         "skipped": [{**who, "endpoint": None, "email": "a@b.example", "channel": "email", "reason": "muted"}],
     }  # fmt: skip
     refusal = {"event_id": "evt-2", "type": "transfer.canceled", "refused_at": "2026-11-21T02:00:00Z", "reason": "it is over"}
     server.answers = [(200, {"id": "t", "status": "pending", "timeline": [entry], "refusals": [refusal]})]
     lines = [line.strip() for line in say(server, "transfer", "show", "t").output.splitlines() if line]
-    assert lines[-4:] == [
+    assert lines[-6:] == [
         "1. transfer.created at 2026-11-21T01:00:00Z (evt-1, derived)",
-        "webhook  source ep_1: dlv_1",
+        "webhook  source ep_1: delivered, dlv_1",
+        "webhook  source ep_2: canceled: endpoint_removed, dlv_2",
+        "webhook  source ep_3: dlv_3",
         "–        source a@b.example: no email, muted",
         "refused: transfer.canceled at 2026-11-21T02:00:00Z (evt-2): it is over",
     ]
