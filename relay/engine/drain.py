@@ -20,6 +20,7 @@ from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
+from relay.errors import StoreFull, StoreUnavailable
 from relay.model import Attempt, Channel, Delivery, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
@@ -37,6 +38,7 @@ _FIRST = 4
 half away: what hangs does so in small numbers, and ends in small numbers."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
+_STORE_WAIT_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +241,11 @@ class Drain:
         return True
 
     def _keeper(self, one: Taken) -> Callable[[str], asyncio.Future[None]]:
-        def keep(sealed: str) -> asyncio.Future[None]:
-            return asyncio.ensure_future(self._keep(one, sealed))
-
-        return keep
+        return lambda sealed: asyncio.ensure_future(self._keep(one, sealed))
 
     async def _keep(self, one: Taken, sealed: str) -> None:
-        await self._tools.store.queues.advance(
+        """StoreUnavailable also where somebody else has the queue by now, who may be sending this."""
+        step = await self._tools.store.queues.advance(
             self._recipient,
             token=self._token,
             now_ms=self._tools.clock(),
@@ -254,6 +254,8 @@ class Drain:
             in_flight=max(1, self._busy),
             results=[Result(one, Mark.KEEP, sealed=sealed)],
         )
+        if step.lost or step.lease_until_ms is not None:
+            raise StoreUnavailable("another pass has the queue")
 
     async def _send_all(self) -> None:
         """One of the window's senders: whatever is ready, one after the other, until nothing is."""
@@ -299,13 +301,14 @@ class Drain:
                 return
             try:
                 attempt = await tools.sender.send(parcel, now)
+            except (StoreUnavailable, StoreFull):
+                # Neither the partner's fault nor the delivery's: it costs no attempt.
+                attempt = Again(tools.clock() + _STORE_WAIT_MS)
             except Exception:
                 # Our own fault, not the partner's. It costs the delivery an attempt and not the pass, so
                 # that what fails each time ends as exhausted instead of coming round for ever.
                 tools.recorder.failed(parcel.taken.delivery)
-                attempt = unsendable(
-                    parcel.number, now, "The relay failed while sending; the operator is told."
-                )
+                attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
                 attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
         finally:
             self._out -= 1

@@ -8,6 +8,7 @@ Each may be called at any time, from any job, any number of times.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +28,7 @@ from relay.engine.registered import Registrations
 from relay.engine.replayer import Replayer
 from relay.engine.retainer import Retainer
 from relay.engine.watch import Patience, Watch
+from relay.errors import StoreUnavailable
 from relay.model import Channel
 from relay.record import Recorder
 from relay.retry import Schedule
@@ -166,21 +168,32 @@ class Engine:
                 await asyncio.wait([task])
 
     async def sweep(self) -> None:
-        """The clock: whatever is due is found, whoever forgot to nudge."""
+        """The clock: whatever is due is found, whoever forgot to nudge. A part that fails, as by a record that cannot
+        be read, keeps none of the others from its work; StoreUnavailable ends the sweep."""
         self._sweeps += 1
+        for part in self._parts():
+            try:
+                await part()
+            except StoreUnavailable:
+                raise
+            except Exception:
+                self._services.log.exception("sweep.failed", part=getattr(part, "__qualname__", "?"))
+
+    def _parts(self) -> Iterator[Callable[[], Awaitable[object]]]:
+        store = self._services.store
         if self._sweeps % _REBUILD_EVERY == 1:
-            await self._services.store.hints.rebuild()
-        await self._timekeeper.run()
-        await self._replayer.step()
-        await self.fan_out()
-        await self.deliver()
+            yield store.hints.rebuild
+        yield self._timekeeper.run
+        yield self._replayer.step
+        yield self.fan_out
+        yield self.deliver
         if self._postmaster is not None:
-            await self._postmaster.step()
-        await self._services.store.counters.flush()
-        await self._accountant.step()
+            yield self._postmaster.step
+        yield store.counters.flush
+        yield self._accountant.step
         if self._chainer is not None:
-            await self._chainer.step()
-        await self._retainer.step()
+            yield self._chainer.step
+        yield self._retainer.step
 
     async def idle(self) -> None:
         """Wait until everything that is under way here has ended."""

@@ -41,6 +41,7 @@ class Hints:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._due = Script.read("due")
         self._index = Script.read("index")
         self._take = Script.read("take")
         self._settle = Script.read("hint")
@@ -51,7 +52,7 @@ class Hints:
         shards: dict[str, list[str | int]] = {}
         for member, at_ms in members:
             shards.setdefault(tag_of(hint, member), []).extend((at_ms, member))
-        return Call(self._index, [(tag, "at", "LT", *flat) for tag, flat in shards.items()])
+        return Call(self._due, [(tag, *flat) for tag, flat in shards.items()])
 
     async def make_due(self, hint: Hint, members: Sequence[tuple[str, int]]) -> None:
         """Make them due now."""

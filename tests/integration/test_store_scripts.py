@@ -485,6 +485,25 @@ async def test_work_that_came_meanwhile_is_not_forgotten_by_who_gives_back(hints
     assert [c.member for c in await hints.take(Hint.PLAN, now_ms=2, until=200.5, most=4)] == ["t1"]
 
 
+@pytest.mark.parametrize("joint", [True, False], ids=["in one step", "in its own"])
+async def test_what_comes_for_later_is_not_forgotten_by_who_gives_back(
+    client: Client, hints: Hints, queues: Queues, joint: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint asked to be left alone for longer than a claim lasts; its queue was empty when it was looked at."""
+    await put(client, queues, entry(1))
+    (claim,) = await hints.take(Hint.WEBHOOK, now_ms=1, until=100.5, most=4)
+    await step(queues, 1)
+    done = await step(queues, 2, result(1, Mark.DELIVERED), hold_until_ms=500)
+    assert (done.released, done.next_due_ms) == (True, None)
+    monkeypatch.setattr(client, "joint", joint)
+    (due,) = await put(client, queues, entry(2, lane="t2", at=3))
+    assert due == b"500"
+    if not joint:
+        await hints.make_due(Hint.WEBHOOK, [("ep_1", 500)])
+    await hints.give_back(Hint.WEBHOOK, claim, None)
+    assert [c.member for c in await hints.take(Hint.WEBHOOK, now_ms=500, until=600.5, most=4)] == ["ep_1"]
+
+
 async def test_a_hint_is_never_put_off(hints: Hints) -> None:
     await hints.make_due(Hint.PLAN, [("t1", 5)])
     await hints.make_due(Hint.PLAN, [("t1", 50)])

@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from relay.mail.compose import Composed, Composer
+from relay.store.hints import Hint
+from tests.fakes.partner import Answer
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
 
@@ -112,3 +114,26 @@ async def test_a_template_that_fails_settles_its_own_message_and_nobody_elses(
     assert (bad["status"], good["status"]) == ("exhausted", "delivered")
     assert (await world.api.ask("GET", f"/v1/deliveries/{bad['id']}"))["reason"] == "unsendable"
     assert {r.message_id for r in world.hooks.requests} == {"tr-1-1", "tr-2-1"}
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [(("SET", ("r:ep_x", "rp_1"), "{"), "replay"), (("HSET", ("job:accounts", ""), "state", "{"), "accounts")],
+    ids=["a replay", "the accounts"],
+)
+async def test_what_a_part_of_the_sweep_cannot_read_keeps_nothing_else_from_being_done(
+    world: Inside, plant: tuple[Any, ...], kind: str
+) -> None:
+    await world.api.register("contoso", world.hooks)
+    world.hooks.answers(Answer(500))
+    await world.api.post(step("tr-1", "created", 1))
+    await world.sweep()
+    client, store = world.services.store.client, world.services.store
+    command, place, *rest = plant
+    await client.ask(command, client.key(*place), *rest)
+    if kind == "replay":
+        await store.hints.make_due(Hint.REPLAY, [("ep_x|rp_1", 0)])
+    world.pass_time(10)
+    await world.sweep()
+    assert [r.message_id for r in world.hooks.requests] == ["tr-1-1", "tr-1-1"], "it is tried again"
+    assert (await store.chains.standing(["contoso"]))[0].count == 1, "its log is chained"

@@ -50,6 +50,14 @@ local function operation(tag, a)
   local at
   if #due == 0 or #crowded > 0 then at = next_due(tag)
   else at = string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0'), tonumber(known[4] or '0'))) end
-  if a[2] ~= '' and at ~= '' then call('ZADD', key(a[2], 'at'), 'LT', at, string.sub(tag, 3)) end
+  if a[2] ~= '' and at ~= '' then
+    local hints, member = key(a[2], 'at'), string.sub(tag, 3)
+    call('ZADD', hints, 'LT', at, member)
+    -- Not before a time to come: who has taken the hint until before it is not to give it back (lua/due.lua).
+    if tonumber(at) > tonumber(a[#a]) then
+      local score = tonumber(call('ZSCORE', hints, member))
+      if score ~= math.floor(score) then call('ZADD', hints, string.format('%.0f', math.floor(score)), member) end
+    end
+  end
   return at
 end
