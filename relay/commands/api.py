@@ -96,6 +96,8 @@ class Api:
                 return Said(answer.status, _json(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
+                if 300 <= error.code < 400:
+                    raise Unreachable(f"{self.url} leads elsewhere; give the relay's own address as --url") from None
                 after = error.headers.get("Retry-After", "")
                 return Said(error.code, _json(error.read()), int(after) if after.isdecimal() else None)
         except (urllib.error.URLError, OSError) as error:
@@ -180,11 +182,18 @@ def given(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: the token would go with it, and a POST would become a GET."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def _opener(url: str) -> urllib.request.OpenerDirector:
     # A proxy of the environment knows nothing of this machine's own addresses.
     proxies: Mapping[str, str] | None = {} if is_own(url) else None
     return urllib.request.build_opener(
-        urllib.request.ProxyHandler(None if proxies is None else dict(proxies))
+        urllib.request.ProxyHandler(None if proxies is None else dict(proxies)), _Stay
     )
 
 

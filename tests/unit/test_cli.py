@@ -30,6 +30,7 @@ class Answering(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str, str | None, Any]] = []
         self.answers: list[tuple[int, Any]] = []
+        self.leads_to = ""
 
     @property
     def url(self) -> str:
@@ -47,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         sent = b"" if said is None else json.dumps(said).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(sent)))
+        if self.server.leads_to:
+            self.send_header("Location", self.server.leads_to)
         self.end_headers()
         self.wfile.write(sent)
 
@@ -108,6 +111,19 @@ def test_a_relay_that_does_not_run_is_said_in_a_sentence(server: Answering) -> N
     result = CliRunner().invoke(relay, ["partner", "list", "--url", "http://127.0.0.1:1", "--token", "t"])
     assert result.exit_code == 1
     assert "is the relay running?" in result.output
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_token_goes_nowhere_but_to_the_relay(server: Answering, status: int) -> None:
+    with Answering() as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        elsewhere.answers = [(200, {"data": [], "next": None})]
+        server.leads_to = f"{elsewhere.url}/v1/partners"
+        server.answers = [(status, None)]
+        result = say(server, "partner", "list")
+        elsewhere.shutdown()
+    assert result.exit_code == 1 and "--url" in result.output
+    assert elsewhere.asked == []
 
 
 def test_without_a_token_it_says_which_to_give() -> None:
