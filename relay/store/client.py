@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any, Self
 
@@ -86,6 +87,7 @@ class Script:
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+@cache
 def _lua(name: str) -> str:
     return resources.files("relay.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
 

@@ -121,8 +121,9 @@ class Group(Servers):
 
     async def up(self) -> None:
         """Starts all of it, and waits until the replicas follow and the Sentinels know each other."""
-        first = self.add(Server(self._folder / "data-0", _DURABLE))
-        follow = (*_DURABLE, f"replicaof 127.0.0.1 {first.port}", "repl-diskless-sync-delay 0")
+        alone = (*_DURABLE, "repl-diskless-sync-delay 0")
+        first = self.add(Server(self._folder / "data-0", alone))
+        follow = (*alone, f"replicaof 127.0.0.1 {first.port}")
         self.data = [first, *(self.add(Server(self._folder / f"data-{n}", follow)) for n in (1, 2))]
         await answering(*self.data)
         await self.following(first, 2)
@@ -133,6 +134,8 @@ class Group(Servers):
         )
         self.sentinels = [self.add(Server(self._folder / f"sentinel-{n}", watch, sentinel=True)) for n in range(3)]
         await answering(*self.sentinels)
+        for sentinel in self.sentinels:  # they ask the primary for its replicas, and tell each other, sooner than they would
+            sentinel.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 200)
 
         async def know() -> bool | None:
             for sentinel in self.sentinels:

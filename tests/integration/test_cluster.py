@@ -21,9 +21,17 @@ from tests.fakes.servers import ClusterOf3
 CLAIM = Script.read("claim")
 
 
+ITS_OWN = pytest.mark.parametrize("servers", ["its own"], indirect=True)
+
+
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[ClusterOf3]:
-    """A cluster that the test may harm."""
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClusterOf3]:
+    """An empty cluster, which nobody must harm; with ITS_OWN one that the test may."""
+    if not hasattr(request, "param"):
+        shared: ClusterOf3 = request.getfixturevalue("cluster")
+        shared.empty()
+        yield shared
+        return
     with ClusterOf3(tmp_path) as made:
         made.up()
         yield made
@@ -45,6 +53,7 @@ async def test_replies_come_in_the_order_of_the_operations(client: ClusterClient
     assert replies == [expected, expected[::-1]]
 
 
+@ITS_OWN
 async def test_every_server_is_asked_whether_it_would_lose_something(client: ClusterClient, servers: ClusterOf3) -> None:
     assert (await durability_problems(client), await durability_unknown(client)) == ([], [])
     servers.servers[2].ask("CONFIG", "SET", "appendfsync", "everysec")
@@ -52,6 +61,7 @@ async def test_every_server_is_asked_whether_it_would_lose_something(client: Clu
     assert "appendfsync always" in problem
 
 
+@ITS_OWN
 async def test_a_slot_that_has_moved_is_found(client: ClusterClient, servers: ClusterOf3) -> None:
     key = client.key("e:1")
     slot = key_slot(key.encode())
@@ -75,6 +85,7 @@ async def test_scripts_a_server_forgot_are_sent_again(client: ClusterClient, ser
     assert await client.run(CLAIM, ops) == [b"x"] * 20
 
 
+@ITS_OWN
 async def test_a_server_that_is_gone_is_told_and_found_again(client: ClusterClient, servers: ClusterOf3) -> None:
     ops = [(f"e:{n}", "x") for n in range(20)]
     await client.run(CLAIM, ops)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +28,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What runs on both is asked for by the module."""
     if "store" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in _ON_BOTH:
         metafunc.parametrize("store", ["single", "cluster"], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOf3]:
-    """Three servers that share the keys; one such cluster a test process."""
-    with ClusterOf3(tmp_path_factory.mktemp("cluster")) as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture

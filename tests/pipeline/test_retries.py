@@ -347,3 +347,4 @@ async def test_one_hung_endpoint_delays_nobody_else(world: Inside) -> None:
             await world.hooks.wait_for(len(world.hooks.requests) + 1)
     await sweeping
     assert isinstance(world.hooks, Partner)
+    world.hooks.release()
