@@ -56,7 +56,7 @@ async def test_no_secret_is_where_it_was_not_handed_out(rig: Rig, valkey: Embedd
     for where, text in told:
         not_in(planted, text, where)
     for caller in (api, member.caller):
-        async for path, _, text in every_answer(api, caller, {"contoso": member}):
+        for path, _, text in await every_answer(api, caller, {"contoso": member}):
             if not path.endswith("/secret"):
                 not_in(planted, text, f"GET {path}")
     for name in rig.processes:
