@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ _AWAY = (
 )
 _AWAY_CODES = frozenset({"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY"})
 _MARKER_MS = 60_000
+_PATIENCE_S = 0.5
+"""A call that fails after this long has waited for an answer in vain; what is refused fails at once."""
 _FULL_CODES = frozenset({"OOM", "MISCONF"})
 
 
@@ -331,11 +334,15 @@ class GroupCommit:
             await asyncio.sleep(0)
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                began = time.monotonic()
                 try:
                     together = [op for ops, _ in batch for op in ops]
                     replies = await self._client.run(self._script, together, confirm=self._confirm)
                 except Exception as error:
-                    # Whatever it is, it is those who wait that are told: nobody reads a task's exception.
+                    # Whatever it is, it is those who wait that are told: nobody reads a task's exception. Those too
+                    # who have waited behind a call without an answer: each call of theirs would wait as long again.
+                    if isinstance(error, StoreUnavailable) and time.monotonic() - began > _PATIENCE_S:
+                        batch, self._waiting = batch + self._waiting, []
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)

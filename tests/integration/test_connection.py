@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -10,9 +13,10 @@ from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from relay.embedded import EmbeddedValkey
+from relay.errors import StoreUnavailable
 from relay.places import Cluster, Login
 from relay.store.address import PlainConnection, TlsConnection, pool_of
-from relay.store.client import Copies
+from relay.store.client import Client, Copies, GroupCommit, Script
 from relay.store.cluster import ClusterClient
 
 
@@ -41,3 +45,20 @@ async def test_connections_to_a_cluster_are_such_connections(tls: bool, kind: ty
         assert routed.connection_kwargs["connection_class"] is kind
         assert {node.connection_class for node in routed.nodes_manager.startup_nodes.values()} == {kind}
     await client.close()
+
+
+async def test_who_waits_behind_a_call_without_an_answer_waits_no_longer_than_it(tmp_path: Path) -> None:
+    """A database that is frozen: a hundred calls of a second each would be a hundred seconds for the last."""
+    with EmbeddedValkey.start(tmp_path) as server:
+        client = Client.connect(server.url, prefix="t", connections=2, timeout_s=1)
+        claims = GroupCommit(client, Script.read("claim"), most=5)
+        assert await claims(("e:0", "first")) == b"first"
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(40):
+                told = await asyncio.gather(*(claims((f"e:{n}", "x")) for n in range(500)), return_exceptions=True)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert {type(one) for one in told} == {StoreUnavailable}
+        assert await claims(("e:0", "second")) == b"first"
+        await client.close()
