@@ -28,6 +28,7 @@ class Rates:
         self._sink = sink
         self._figures = figures
         self._scale = scale
+        self._warmed = 0
         self._bare: dict[str, list[Cost]] = {"bare_server": [], "bare_client": []}
 
     async def run(self) -> None:
@@ -131,7 +132,8 @@ class Rates:
     async def _warm(self, running: Relay, partners: int) -> None:
         Sink.count = 0
         events = max(250, partners)
-        await running.post(f"warm{id(object())}", events, partners)
+        self._warmed += 1
+        await running.post(f"warm{self._warmed}", events, partners)
         await sent(2 * events)
 
     async def _drained(self, running: Relay, name: str, events: int, partners: int, **workers: int) -> Cost:

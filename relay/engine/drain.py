@@ -20,6 +20,7 @@ from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
 from relay.engine.channels import Parcel, Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
+from relay.engine.windows import Windows
 from relay.errors import StoreFull, StoreUnavailable
 from relay.model import Attempt, Channel, Delivery, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
@@ -33,9 +34,6 @@ from relay.store.stored import dump
 
 _AHEAD = 6
 """Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
-_FIRST = 4
-"""How many a pass has out at first. Each that is accepted lets one more go, up to the window; each that fails takes
-half away: what hangs does so in small numbers, and ends in small numbers."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
 _STORE_WAIT_MS = 1_000
@@ -53,7 +51,7 @@ class Tools:
     watch: Watch
     clock: Callable[[], int]
     gate: asyncio.Semaphore
-    window: int
+    windows: Windows
     lease_ms: int
     breaker: BreakerRules | None = None
     book: AddressBook | None = None
@@ -77,7 +75,7 @@ class Drain:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._senders = 0
-        self._most_senders = min(_FIRST, tools.window)
+        self._most_senders = tools.windows.first(recipient)
         self._out = 0
         self._wake = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
@@ -119,6 +117,7 @@ class Drain:
                 if answered and (step.failing_since_ms is not None or step.incident_ms is not None):
                     await self._tell(answered, step)
         finally:
+            tools.windows.leave(self._recipient, self._most_senders)
             for task in self._tasks:
                 task.cancel()
 
@@ -140,7 +139,7 @@ class Drain:
     async def _advance(self, results: list[Result]) -> Advanced:
         tools = self._tools
         busy = self._busy
-        want = 0 if self.stopping or self._hold else _AHEAD * tools.window - busy
+        want = 0 if self.stopping or self._hold else _AHEAD * tools.windows.most - busy
         hold, self._hold_until_ms = self._hold_until_ms, None
         now = tools.clock()
         breaker = self._breaker
@@ -351,11 +350,11 @@ class Drain:
         if decision.gone:
             self._hold = True
         if attempt.outcome is Outcome.ACCEPTED:
-            if self._most_senders < tools.window:
+            if self._most_senders < tools.windows.most:
                 self._most_senders += 1
                 self._employ()
         elif counts(attempt.outcome):
-            self._most_senders = max(min(_FIRST, tools.window), self._most_senders // 2)
+            self._most_senders = tools.windows.less(self._most_senders)
         if attempt.outcome is not Outcome.ACCEPTED or self._breaker is not CLOSED:
             self._judge(one, attempt, now)
         self._answered.append((one, attempt))
@@ -376,7 +375,7 @@ class Drain:
             self._tools.recorder.switched(self._recipient, self._breaker.state)
 
     def _notice(self) -> None:
-        if len(self._results) >= self._tools.window or self._busy == 0:
+        if len(self._results) >= self._tools.windows.most or self._busy == 0:
             self._awaken()
         elif self._lingering is None:
             self._lingering = asyncio.get_running_loop().call_later(_LINGER_S, self._awaken)

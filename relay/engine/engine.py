@@ -28,6 +28,7 @@ from relay.engine.registered import Registrations
 from relay.engine.replayer import Replayer
 from relay.engine.retainer import Retainer
 from relay.engine.watch import Patience, Watch
+from relay.engine.windows import Windows
 from relay.errors import StoreUnavailable
 from relay.model import Channel
 from relay.record import Recorder
@@ -106,7 +107,7 @@ class Engine:
                 watch=watch,
                 clock=services.clock,
                 gate=asyncio.Semaphore(in_flight),
-                window=window,
+                windows=Windows(window),
                 lease_ms=_ms(config.worker.lease_seconds),
                 breaker=breaker,
                 book=book,
