@@ -148,9 +148,10 @@ async def test_a_worker_that_froze_past_its_lease_records_nothing_twice_and_send
     await eventually(goes_on, "it tells of the answers that came meanwhile")
     assert await frail.stop("worker") == 0
     assert await frail.stop(second) == 0
-    # What was on the wire when it froze came again; what it only had at hand did not.
+    # What was on the wire when it froze came again, and what was answered and not yet recorded: a window of each at
+    # most. What it only had at hand, five windows more, did not.
     counts = Counter(request.message_id for request in frail.hooks.requests)
-    assert sum(counts.values()) - len(wanted) <= 4, counts
+    assert sum(counts.values()) - len(wanted) <= 2 * 4, counts
     for event in wanted:
         (delivery,) = await frail.api.all(f"/v1/transfers/{event.removesuffix('-1')}/deliveries?channel=webhook")
         told = await frail.api.ask("GET", f"/v1/deliveries/{delivery['id']}")
