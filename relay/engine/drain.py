@@ -33,7 +33,7 @@ from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
 from relay.store.stored import dump
 
 _AHEAD = 6
-"""Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
+"""Windows, as they are by then, taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
 _STORE_WAIT_MS = 1_000
@@ -139,7 +139,7 @@ class Drain:
     async def _advance(self, results: list[Result]) -> Advanced:
         tools = self._tools
         busy = self._busy
-        want = 0 if self.stopping or self._hold else _AHEAD * tools.windows.most - busy
+        want = 0 if self.stopping or self._hold else max(0, _AHEAD * self._most_senders - busy)
         hold, self._hold_until_ms = self._hold_until_ms, None
         now = tools.clock()
         breaker = self._breaker
