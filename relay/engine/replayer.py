@@ -6,14 +6,13 @@ that dies in the middle is gone on with. What a part opens, it opens once, whoev
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 
 from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
-from relay.errors import StoreError
+from relay.engine.aside import Aside
 from relay.model import Channel
 from relay.store import Store
 from relay.store.hints import Claim, Hint
@@ -26,50 +25,25 @@ _AT_ONCE = 8
 _LEASE_MS = 30_000
 
 
-class Replayer:
+class Replayer(Aside):
     """The replays that one process carries out. `wake` is called when deliveries were made due."""
 
     def __init__(
         self, store: Store, clock: Callable[[], int], log: FilteringBoundLogger, wake: Callable[[Channel], None]
     ) -> None:
+        super().__init__("replay", log)
         self._store = store
         self._clock = clock
-        self._log = log
         self._wake = wake
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
 
     async def step(self) -> None:
         """Take up what is due, unless that is under way here."""
-        if self._task is not None or self._stopping:
+        if not self._may_begin:
             return
         now = self._clock()
         taken = await self._store.replays.take(now_ms=now, until=now + _LEASE_MS + random.random(), most=_AT_ONCE)
         if taken:
-            self._task = asyncio.get_running_loop().create_task(self._carry_out(taken))
-            self._task.add_done_callback(self._ended)
-
-    async def idle(self) -> None:
-        """Wait until nothing is under way here."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    async def stop(self, within_s: float) -> None:
-        """End after the part that is under way; another worker goes on."""
-        self._stopping = True
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=within_s)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, StoreError):
-            # The database is away: the hint runs out, and somebody goes on.
-            self._log.warning("replay.interrupted", error=type(error).__name__)
-        elif error is not None:
-            self._log.error("replay.failed", exc_info=error)
+            self._begin(self._carry_out(taken))
 
     async def _carry_out(self, taken: list[tuple[Claim, Replay | None]]) -> None:
         for claim, replay in taken:

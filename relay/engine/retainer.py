@@ -22,9 +22,10 @@ from relay.chain import take
 from relay.chain_key import chain_key
 from relay.config import Config
 from relay.config_retention import Kept
+from relay.engine.aside import Aside
 from relay.engine.departures import Batch, Departures, Pruning
 from relay.engine.leaving import as_bytes
-from relay.errors import StoreError, VaultError
+from relay.errors import VaultError
 from relay.model import Record
 from relay.record import Recorder
 from relay.retention import KINDS, Cutoffs
@@ -75,7 +76,7 @@ class _Taken(Exception):
     """Somebody else has the shift."""
 
 
-class Retainer:
+class Retainer(Aside):
     """One process's hand in it."""
 
     def __init__(
@@ -87,6 +88,7 @@ class Retainer:
         clock: Callable[[], int],
         log: FilteringBoundLogger,
     ) -> None:
+        super().__init__("retention", log)
         self._store = store
         self._vault = vault
         self._settings = config.retention
@@ -94,36 +96,13 @@ class Retainer:
         self._chained = config.audit.chain_every_seconds > 0
         self._recorder = recorder
         self._clock = clock
-        self._log = log
         self._departures = Departures(store, config.retention.event_ids.age_ms)
         self._archive = Archive(Path(config.retention.archive)) if config.retention.archive else None
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
 
     async def step(self) -> None:
         """Go on, unless that is under way here or the operator keeps everything."""
-        if self._task is None and not self._stopping and self._settings.events_per_second:
-            self._task = asyncio.get_running_loop().create_task(self._work())
-            self._task.add_done_callback(self._ended)
-
-    async def idle(self) -> None:
-        """Wait until nothing is under way here."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    async def stop(self, within_s: float) -> None:
-        """End after the batch that is under way; another worker goes on."""
-        self._stopping = True
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=within_s)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, StoreError):
-            self._log.warning("retention.interrupted", error=type(error).__name__)
-        elif error is not None:
-            self._log.error("retention.failed", exc_info=error)
+        if self._may_begin and self._settings.events_per_second:
+            self._begin(self._work())
 
     async def _work(self) -> None:
         shift = await self._store.shifts.take(JOB, now_ms=self._clock(), lease_ms=self._lease_ms)
