@@ -92,10 +92,13 @@ async def shown(store: Store, partner: str, records: Sequence[Activity]) -> list
     """Records as the API shows them, with what became of what they say was told: the log is the partner's own, so the
     operator sees no more in it."""
     ends = await store.queues.ends([one.id for record in records for one in record.told])
-    return [_shown(partner, record, ends) for record in records]
+    names = await store.registry.spellings([partner])
+    return [_shown(partner, record, ends, names) for record in records]
 
 
-def _shown(partner: str, record: Activity, ends: Mapping[str, End]) -> ActivityShape:
+def _shown(
+    partner: str, record: Activity, ends: Mapping[str, End], names: Mapping[str, str]
+) -> ActivityShape:
     owner = Caller(TokenHolder.PARTNER, partner)
     customer = None
     if record.customer_id is not None or record.customer_name is not None:
@@ -117,8 +120,8 @@ def _shown(partner: str, record: Activity, ends: Mapping[str, End]) -> ActivityS
         customer=customer,
         endpoint=record.endpoint,
         note=record.note,
-        told=told(owner, record.role, [planned(one) for one in record.told], ends),
-        skipped=skipped(owner, record.role, record.skips),
+        told=told(owner, record.role, [planned(one) for one in record.told], ends, names),
+        skipped=skipped(owner, record.role, record.skips, names),
         customer_told=record.customer_told,
     )
 

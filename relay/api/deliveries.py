@@ -6,6 +6,8 @@ the operator's to see; partners are told a count.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from aiohttp import web
 
 from relay import corrections, recovery
@@ -18,11 +20,12 @@ from relay.api.paging import Query, listed
 from relay.api.problems import Fault, Problem, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
-from relay.api.sight import as_seen, is_visible
+from relay.api.sight import as_seen, is_visible, spelled
 from relay.corrections import may_be_corrected
 from relay.formats import written
 from relay.model import Channel, DeliveryStatus, EventType, Mailbox
 from relay.readers import normalised
+from relay.store import Store
 from relay.store.records import DeliveryRecord
 from relay.times import format_ms
 
@@ -39,7 +42,7 @@ async def of_endpoint(call: Call) -> web.Response:
     page = await call.services.store.queues.of_endpoint(
         endpoint.id, status=status, type=type_, after=asked.after, limit=asked.limit
     )
-    return answer(listed(LISTING, page, [shown(record) for record in page.data]))
+    return answer(listed(LISTING, page, await all_shown(call.services.store, page.data)))
 
 
 async def everywhere(call: Call) -> web.Response:
@@ -51,7 +54,7 @@ async def everywhere(call: Call) -> web.Response:
     page = await call.services.store.deliveries(
         status=status, channel=channel, after=asked.after, limit=asked.limit
     )
-    return answer(listed(LISTING, page, [shown(record) for record in page.data]))
+    return answer(listed(LISTING, page, await all_shown(call.services.store, page.data)))
 
 
 async def get(call: Call) -> web.Response:
@@ -68,7 +71,7 @@ async def resend(call: Call) -> web.Response:
         raise Problem(410, "What this delivery carried is no longer kept, so it cannot be sent again.")
     if word == "absent":
         raise not_found("delivery")
-    return answer(shown(await existing(call)), 202)
+    return answer(await one_shown(call, await existing(call)), 202)
 
 
 class CorrectionBody(Body):
@@ -94,7 +97,7 @@ async def correct(call: Call) -> web.Response:
     known = await call.services.store.queues.delivery(made.id)
     if known is None:
         raise not_found("delivery")
-    return answer(shown(known), 201)
+    return answer(await one_shown(call, known), 201)
 
 
 async def existing(call: Call) -> DeliveryRecord:
@@ -105,8 +108,19 @@ async def existing(call: Call) -> DeliveryRecord:
     return record
 
 
-def shown(record: DeliveryRecord) -> DeliveryShape:
+async def one_shown(call: Call, record: DeliveryRecord) -> DeliveryShape:
     """A delivery as lists show it."""
+    (shape,) = await all_shown(call.services.store, [record])
+    return shape
+
+
+async def all_shown(store: Store, records: Sequence[DeliveryRecord]) -> list[DeliveryShape]:
+    """Deliveries as lists show them."""
+    names = await store.registry.spellings(record.delivery.recipient.partner for record in records)
+    return [_shown(record, names) for record in records]
+
+
+def _shown(record: DeliveryRecord, names: Mapping[str, str]) -> DeliveryShape:
     delivery, to = record.delivery, record.delivery.recipient
     return DeliveryShape(
         id=delivery.id,
@@ -116,7 +130,7 @@ def shown(record: DeliveryRecord) -> DeliveryShape:
         sequence=delivery.sequence,
         channel=to.channel,
         audience=to.audience,
-        partner=to.partner,
+        partner=spelled(to.partner, names),
         endpoint=to.endpoint,
         email=to.email,
         status=record.status,
@@ -152,7 +166,7 @@ async def detail(call: Call, record: DeliveryRecord) -> DeliveryDetailShape:
     ]
     why = None if to.email is None else (await call.services.book.get(to.email)).suppressed
     return DeliveryDetailShape(
-        **shown(record).model_dump(),
+        **(await one_shown(call, record)).model_dump(),
         attempts=tries,
         suppression=None if why is None else SuppressionShape.of(to.email, await as_seen(call.services, call.caller, why)),
     )

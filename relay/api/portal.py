@@ -19,7 +19,7 @@ from relay.api import pages
 from relay.api.activity import shown as activity_shown
 from relay.api.bodies import Body, read_body
 from relay.api.browsers import from_our_page
-from relay.api.deliveries import shown as delivery_shown
+from relay.api.deliveries import all_shown as deliveries_shown
 from relay.api.endpoints import with_health
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
@@ -151,7 +151,7 @@ async def _deliveries(services: Services, endpoints: Sequence[Endpoint]) -> list
     )
     records = chain.from_iterable(listing.data for listing in lists)
     newest = sorted(records, key=lambda record: record.delivery.created_at_ms, reverse=True)
-    return [delivery_shown(record) for record in newest[:_SHOWN]]
+    return await deliveries_shown(services.store, newest[:_SHOWN])
 
 
 def _when(text: str | None) -> str:

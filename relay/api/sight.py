@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from relay.auth import Caller
@@ -17,6 +19,11 @@ def is_visible(caller: Caller, record: DeliveryRecord) -> bool:
         return True
     to = record.delivery.recipient
     return to.audience is not Audience.CUSTOMER and (to.partner or "").casefold() == caller.id
+
+
+def spelled(partner: str | None, names: Mapping[str, str]) -> str | None:
+    """A partner's id as it was first given, where it is known (`Registry.spellings`)."""
+    return None if partner is None else names.get(partner.casefold(), partner)
 
 
 async def as_seen(services: Services, caller: Caller, one: Suppression) -> Suppression:

@@ -14,10 +14,11 @@ from msgspec.structs import asdict
 
 from relay import view
 from relay.api.deliveries import LISTING as DELIVERIES
-from relay.api.deliveries import shown as delivery_shown
+from relay.api.deliveries import all_shown as deliveries_shown
 from relay.api.paging import Query, listed, page_of
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
+from relay.api.sight import spelled
 from relay.api.transfer_shapes import (
     RefusalShape,
     SkippedShape,
@@ -72,10 +73,13 @@ async def get(call: Call) -> web.Response:
     role = None if caller.is_operator else role_of(caller.id, record)
     own = [one.id for entry in record.timeline for one in entry.deliveries if _is_own(caller, role, one)]
     ends = await call.services.store.queues.ends(own)
+    named = [one.partner for entry in record.timeline for one in entry.deliveries]
+    named += [one.partner for entry in record.timeline for one in entry.skips]
+    names = await call.services.store.registry.spellings(named)
     return answer(
         TransferDetailShape(
             **members(caller, record),
-            timeline=[_entry(caller, role, entry, ends) for entry in record.timeline],
+            timeline=[_entry(caller, role, entry, ends, names) for entry in record.timeline],
             refusals=[_refusal(refusal) for refusal in record.refusals],
         )
     )
@@ -97,7 +101,8 @@ async def deliveries(call: Call) -> web.Response:
     ]
     page = page_of(ids, str, asked)
     found = await call.services.store.queues.deliveries([id_.partition(":")[2] for id_ in page.data])
-    return answer(listed(DELIVERIES, Page(page.data, page.next), [delivery_shown(one) for one in found]))
+    shapes = await deliveries_shown(call.services.store, found)
+    return answer(listed(DELIVERIES, Page(page.data, page.next), shapes))
 
 
 async def existing(call: Call) -> TransferRecord:
@@ -147,15 +152,20 @@ def members(caller: Caller, record: TransferRecord) -> dict[str, Any]:
 
 
 def told(
-    caller: Caller, role: Audience | None, deliveries: list[PlannedDelivery], ends: Mapping[str, End]
+    caller: Caller,
+    role: Audience | None,
+    deliveries: list[PlannedDelivery],
+    ends: Mapping[str, End],
+    names: Mapping[str, str],
 ) -> list[ToldShape]:
-    """Who is told, as far as this caller may know, which is in `role`, and what became of it."""
+    """Who is told, as far as this caller may know, which is in `role`, and what became of it. `names` are the partners'
+    ids as they were first given."""
     return [
         ToldShape(
             delivery=planned.id,
             audience=planned.audience,
             channel=planned.channel,
-            partner=planned.partner,
+            partner=spelled(planned.partner, names),
             endpoint=planned.endpoint,
             email=planned.email,
             status=end.status if end is not None else None,
@@ -166,9 +176,15 @@ def told(
     ]
 
 
-def skipped(caller: Caller, role: Audience | None, skips: list[Skip]) -> list[SkippedShape]:
+def skipped(
+    caller: Caller, role: Audience | None, skips: list[Skip], names: Mapping[str, str]
+) -> list[SkippedShape]:
     """Who was not told and why, as far as this caller may know, which is in `role`."""
-    return [SkippedShape(**asdict(skip)) for skip in skips if _is_own(caller, role, skip)]
+    return [
+        SkippedShape(**asdict(skip) | {"partner": spelled(skip.partner, names)})
+        for skip in skips
+        if _is_own(caller, role, skip)
+    ]
 
 
 def _is_own(caller: Caller, role: Audience | None, who: PlannedDelivery | Skip) -> bool:
@@ -182,7 +198,7 @@ def _is_own(caller: Caller, role: Audience | None, who: PlannedDelivery | Skip) 
 
 
 def _entry(
-    caller: Caller, role: Audience | None, entry: TimelineEntry, ends: Mapping[str, End]
+    caller: Caller, role: Audience | None, entry: TimelineEntry, ends: Mapping[str, End], names: Mapping[str, str]
 ) -> TimelineShape:
     return TimelineShape(
         sequence=entry.sequence,
@@ -195,9 +211,9 @@ def _entry(
         derived=entry.derived,
         gap=entry.gap,
         actor_role=entry.actor_role,
-        told=told(caller, role, entry.deliveries, ends),
+        told=told(caller, role, entry.deliveries, ends, names),
         customer_told=sum(planned.audience is Audience.CUSTOMER for planned in entry.deliveries),
-        skipped=skipped(caller, role, entry.skips),
+        skipped=skipped(caller, role, entry.skips, names),
     )
 
 

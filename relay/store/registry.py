@@ -20,7 +20,7 @@ and so that doing it again finishes it. Partner ids are casefolded here, whateve
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -77,6 +77,13 @@ class Registry:
         """The partner, whatever the case of its id."""
         stored = await self._one("GET", self._key(partner, "partner"))
         return None if stored is None else Partner.model_validate_json(stored)
+
+    async def spellings(self, partners: Iterable[str | None]) -> dict[str, str]:
+        """The ids of these partners as they were first given, by how they are compared; of those that are registered."""
+        keys = list({one.casefold() for one in partners if one is not None})
+        found = await self._many([("GET", self._key(key, "partner")) for key in keys])
+        pairs = zip(keys, found, strict=True)
+        return {key: Partner.model_validate_json(raw).id for key, raw in pairs if raw is not None}
 
     async def put_partner(self, partner: Partner) -> tuple[Partner, bool]:
         """Register it or replace what was; (as stored, whether it is new). `created_at_ms` and the
