@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from relay.bundles import Bundled, Ticket, bundle
 from relay.engine.channels import EmailChannel, Letter, unsendable
-from relay.engine.drain import Tools
+from relay.engine.tools import Tools
 from relay.errors import MessageError, StoreError, VaultError
 from relay.mail.daily import MOST
 from relay.model import Attempt, CancelReason, Delivery, Outcome

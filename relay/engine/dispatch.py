@@ -17,7 +17,8 @@ from structlog.typing import FilteringBoundLogger
 
 from relay.engine.channels import EmailChannel
 from relay.engine.daily import DailyDrain
-from relay.engine.drain import Drain, Tools
+from relay.engine.drain import Drain
+from relay.engine.tools import Tools
 from relay.errors import StoreError
 from relay.people import is_daily
 from relay.store.hints import SHARDS, Claim, Hint

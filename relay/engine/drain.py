@@ -10,57 +10,27 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from relay.address_book import AddressBook
-from relay.breaker import CLOSED, BreakerRules, counts, failed, succeeded
-from relay.engine.channels import Parcel, Sender, unsendable
-from relay.engine.registered import Registrations
-from relay.engine.watch import Watch
-from relay.engine.windows import Windows
+from relay.breaker import CLOSED, counts, failed, succeeded
+from relay.engine.channels import Parcel, unsendable
+from relay.engine.tools import Tools
 from relay.errors import StoreFull, StoreUnavailable
-from relay.model import Attempt, Channel, Delivery, EndpointState, Outcome
+from relay.model import Attempt, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
 from relay.readers import Reader
-from relay.record import Recorder
-from relay.retry import Again, Schedule, Settled, decide
-from relay.store import Store
-from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
-from relay.store.stored import dump
+from relay.retry import Again, Settled, decide
+from relay.store.queues import Advanced, Mark, Result, Taken
 
 _AHEAD = 6
 """Windows, as they are by then, taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _LINGER_S = 0.02
 """How long a result waits for others of its window, so that they are recorded together."""
 _STORE_WAIT_MS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every pass of one channel shares."""
-
-    store: Store
-    registrations: Registrations
-    sender: Sender
-    schedule: Schedule
-    recorder: Recorder
-    watch: Watch
-    clock: Callable[[], int]
-    gate: asyncio.Semaphore
-    windows: Windows
-    lease_ms: int
-    breaker: BreakerRules | None = None
-    book: AddressBook | None = None
-    follow: Callable[[Sequence[Delivery], int], Awaitable[None]] | None = None
-
-    @property
-    def forget(self) -> str:
-        """What a settled delivery's result says of a stored message: only e-mail stores one."""
-        return FORGET if self.sender.channel is Channel.EMAIL else ""
 
 
 class Drain:
@@ -329,24 +299,14 @@ class Drain:
             now_ms=now,
             chance=random.random(),
         )
-        encoded = dump(attempt)
-        match decision:
-            case Settled(delivered=True):
-                self._results.append(Result(one, Mark.DELIVERED, attempt=encoded, sealed=tools.forget))
-                tools.recorder.settled(one.delivery, "delivered")
-            case Settled():
-                self._results.append(
-                    Result(one, Mark.EXHAUSTED, reason=decision.reason, attempt=encoded, sealed=tools.forget)
-                )
-                tools.recorder.settled(one.delivery, "exhausted", reason=decision.reason)
-            case Again(spent=False):
-                self._results.append(Result(one, Mark.BACK, decision.at_ms))
-            case Again():
-                mark = Mark.PROBED if one.early else Mark.AGAIN
-                self._results.append(Result(one, mark, decision.at_ms, attempt=encoded))
-                if decision.hold_until_ms is not None:
-                    self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
-                    self._return_ready()
+        self._results.append(tools.result(one, attempt, decision))
+        if isinstance(decision, Settled):
+            tools.recorder.settled(
+                one.delivery, "delivered" if decision.delivered else "exhausted", reason=decision.reason
+            )
+        elif decision.spent and decision.hold_until_ms is not None:
+            self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
+            self._return_ready()
         if decision.gone:
             self._hold = True
         if attempt.outcome is Outcome.ACCEPTED:

@@ -21,12 +21,12 @@ from relay.engine.chainer import Chainer
 from relay.engine.channels import EmailChannel, Sender, WebhookChannel
 from relay.engine.deadlines import Timekeeper
 from relay.engine.dispatch import Dispatcher
-from relay.engine.drain import Tools
 from relay.engine.fanout import FanOut
 from relay.engine.postmaster import Postmaster
 from relay.engine.registered import Registrations
 from relay.engine.replayer import Replayer
 from relay.engine.retainer import Retainer
+from relay.engine.tools import Tools
 from relay.engine.watch import Patience, Watch
 from relay.engine.windows import Windows
 from relay.errors import StoreUnavailable

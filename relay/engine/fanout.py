@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from relay.config import Config
+from relay.engine.carrying import Job, as_first_given, due_of, entry_of, fixed, kept, lines_of
 from relay.engine.deadlines import rules_of, scheduled
 from relay.engine.registered import Registrations
 from relay.engine.unreadable import settle
 from relay.lifecycle import FINAL
-from relay.model import Audience, Channel, Delivery, Event, EventType
+from relay.model import Audience, Channel, Event, EventType
 from relay.people import Person, people
 from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_nobody
 from relay.preferences import slot
@@ -29,8 +28,8 @@ from relay.store import Store
 from relay.store.client import Call
 from relay.store.hints import SHARDS, Claim, Hint, hint_of
 from relay.store.ledger import Line
-from relay.store.queues import Entry, channel_of, recipients_of
-from relay.store.stored import Activity, FixedPlan, Held, dump, named
+from relay.store.queues import Entry
+from relay.store.stored import Held
 from relay.store.transfers import Broken, Unplanned
 
 _AT_ONCE = 4
@@ -41,18 +40,6 @@ _EVENTS = 16
 _CLAIM_MS = 30_000
 """A worker that dies while planning leaves its transfers to others after this long, or after the lease
 of its queues where that is shorter."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """One event that is being planned; `plan` is its plan as it is kept."""
-
-    key: str
-    held: Held
-    unplanned: Unplanned
-    event: Event
-    bodies: dict[Audience, bytes]
-    plan: FixedPlan
 
 
 class FanOut:
@@ -108,7 +95,7 @@ class FanOut:
                 except ValueError:
                     await settle(self._store, self._log, key, held, one)
                     continue
-                parsed.append((key, held, one, _as_first_given(event, held)))
+                parsed.append((key, held, one, as_first_given(event, held)))
         parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
         parties |= {slot(None, person.email) for *_, event in parsed for person in self._contacts(event)}
         registered = await self._registrations.fresh(parties)
@@ -129,9 +116,9 @@ class FanOut:
 
     def _plan(
         self, key: str, held: Held, one: Unplanned, event: Event, registered: dict[str, Registered]
-    ) -> _Job:
+    ) -> Job:
         if one.plan is not None:
-            return _Job(key, held, one, event, {}, one.plan)
+            return Job(key, held, one, event, {}, one.plan)
         accepted = one.step
         step = Step(
             event=event,
@@ -164,44 +151,44 @@ class FanOut:
             # it is settled with a plan that tells nobody and why, and the operator is told.
             self._log.exception("plan.failed", event_id=event.id, transfer=event.transfer.id)
             made = tells_nobody()
-        return _Job(key, held, one, event, made.bodies, _fixed(made))
+        return Job(key, held, one, event, made.bodies, fixed(made))
 
     async def _at_once(
-        self, jobs: Sequence[_Job], registered: dict[str, Registered], finish: Sequence[Call]
+        self, jobs: Sequence[Job], registered: dict[str, Registered], finish: Sequence[Call]
     ) -> set[Channel] | None:
         """The whole chain in one call; which channels got something due. None when it could not be, because
         somebody planned one of these before: then nothing that follows from a plan was done."""
         new = [job for job in jobs if job.unplanned.plan is None]
         await self._wait_for_parties(jobs)
         entries, calls = self._carrying(jobs, registered)
-        first = [self._store.transfers.fixing([_kept(job) for job in new], alone=True)] if new else []
+        first = [self._store.transfers.fixing([kept(job) for job in new], alone=True)] if new else []
         replies = await self._store.client.chain([*first, *calls, *finish])
         if replies is None:
             return None
         self._owe(new)
-        return {channel for channel, _ in _due(entries, replies[len(first)])} if entries else set()
+        return {channel for channel, _ in due_of(entries, replies[len(first)])} if entries else set()
 
-    async def _fix(self, jobs: Sequence[_Job]) -> None:
+    async def _fix(self, jobs: Sequence[Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""
         new = [job for job in jobs if job.unplanned.plan is None]
-        replies = await self._store.transfers.fix_plans([_kept(job) for job in new])
+        replies = await self._store.transfers.fix_plans([kept(job) for job in new])
         for job, reply in zip(new, replies, strict=True):
             if reply is not None:
                 job.plan = reply
         self._owe([job for job, reply in zip(new, replies, strict=True) if reply is None])
 
-    def _owe(self, jobs: Sequence[_Job]) -> None:
+    def _owe(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             for made in job.plan.deliveries:
                 self._store.counters.owe(made.recipient.channel, 1)
 
     async def _step_by_step(
-        self, jobs: Sequence[_Job], registered: dict[str, Registered], finish: Sequence[Call]
+        self, jobs: Sequence[Job], registered: dict[str, Registered], finish: Sequence[Call]
     ) -> set[Channel]:
         """Append to the queues, logs and feeds, then forget the inbox entries; which channels got something due."""
         entries, calls = self._carrying(jobs, registered)
         replies = await self._store.client.batch(calls)
-        due = _due(entries, replies[0]) if entries else []
+        due = due_of(entries, replies[0]) if entries else []
         hinted = [
             self._store.hints.due(hint_of(channel), [member for of, member in due if of is channel])
             for channel in {channel for channel, _ in due}
@@ -210,7 +197,7 @@ class FanOut:
         return {channel for channel, _ in due}
 
     def _carrying(
-        self, jobs: Sequence[_Job], registered: dict[str, Registered]
+        self, jobs: Sequence[Job], registered: dict[str, Registered]
     ) -> tuple[list[Entry], list[Call]]:
         """The deliveries of these jobs, and the calls that append them, the first, and what the logs and feeds
         get."""
@@ -218,8 +205,8 @@ class FanOut:
         entries: list[Entry] = []
         lines: list[Line] = []
         for job in jobs:
-            entries += [_entry(made, job.plan.unordered, registered) for made in job.plan.deliveries]
-            lines += _lines(job)
+            entries += [entry_of(made, job.plan.unordered, registered) for made in job.plan.deliveries]
+            lines += lines_of(job)
         calls: list[Call] = []
         if entries:
             calls.append(store.queues.enqueuing(entries))
@@ -233,9 +220,9 @@ class FanOut:
             calls.append(store.ledger.indexing(listed))
         return entries, calls
 
-    async def _wait_for_parties(self, jobs: Sequence[_Job]) -> None:
+    async def _wait_for_parties(self, jobs: Sequence[Job]) -> None:
         """A creation message is kept for a party that is not registered, until the transfer ends."""
-        waits: list[tuple[_Job, Audience, tuple[str, str, int]]] = []
+        waits: list[tuple[Job, Audience, tuple[str, str, int]]] = []
         for job in jobs:
             created = job.event.type is EventType.CREATED and job.held.status not in FINAL
             for audience in job.plan.unknown if created else ():
@@ -255,7 +242,7 @@ class FanOut:
         self,
         claims: Sequence[Claim],
         inboxes: Sequence[tuple[Held | None, list[Unplanned | Broken]]],
-        jobs: Sequence[_Job],
+        jobs: Sequence[Job],
     ) -> list[Call]:
         """What follows once everything is appended."""
         store, now = self._store, self._clock()
@@ -277,103 +264,3 @@ class FanOut:
             )
         )
         return calls
-
-
-def _kept(job: _Job) -> tuple[str, str, FixedPlan, dict[str, bytes]]:
-    """A plan as it is stored, with what each audience is shown."""
-    bodies = {f"{job.unplanned.sequence}:{audience}": body for audience, body in job.bodies.items()}
-    return job.key, job.unplanned.member, job.plan, bodies
-
-
-def _due(entries: Sequence[Entry], replies: Sequence[bytes]) -> list[tuple[Channel, tuple[str, int]]]:
-    """The recipients that have something due, each with the time, by channel."""
-    pairs = zip(recipients_of(entries), replies, strict=True)
-    return [(channel_of(to), (to, int(at))) for to, at in pairs if at]
-
-
-def _as_first_given(event: Event, held: Held) -> Event:
-    """The event with its ids in the spelling that they were first given in."""
-    transfer = event.transfer
-    changed: dict[str, Any] = {}
-    if transfer.id != held.id:
-        changed["id"] = held.id
-    for name, first in (("source", held.source_id), ("target", held.target_id)):
-        party = getattr(transfer, name)
-        if party.id != first and party.id.casefold() == first.casefold():
-            changed[name] = party.model_copy(update={"id": first})
-    if not changed:
-        return event
-    return event.model_copy(update={"transfer": transfer.model_copy(update=changed)})
-
-
-def _fixed(made: Plan) -> FixedPlan:
-    return FixedPlan(
-        deliveries=made.deliveries,
-        unordered=sorted(made.unordered) if made.unordered else [],
-        skips=made.skips,
-        activity=made.activity,
-        feed=made.feed,
-        unknown=made.unknown,
-    )
-
-
-def _entry(made: Delivery, unordered: Sequence[str], registered: dict[str, Registered]) -> Entry:
-    to = made.recipient
-    known = registered.get(to.partner or "")
-    endpoint = known.endpoints.get(to.endpoint or "") if known is not None else None
-    return Entry(
-        recipient=to.id,
-        delivery_id=made.id,
-        meta=dump(made),
-        lane="" if made.id in unordered else made.transfer_key,
-        sequence=made.sequence,
-        now_ms=made.created_at_ms,
-        rate=None if endpoint is None else endpoint.rate_limit,
-    )
-
-
-def _lines(job: _Job) -> list[Line]:
-    """What the event adds to each partner's records: the activity log, the feed, or both."""
-    fed = {(told.partner, told.audience) for told in job.plan.feed}
-    logged = {(told.partner, told.audience): told.audit for told in job.plan.activity}
-    lines = []
-    for partner, audience in dict.fromkeys([*logged, *fed]):
-        audit = logged.get((partner, audience))
-        record_id = f"{job.event.id}:{audience}"
-        feed = f"{job.unplanned.sequence}|{audience}|{job.event.id}|{job.key}"
-        lines.append(
-            Line(
-                partner=partner,
-                record_id=record_id,
-                record=None if audit is None else _activity(job, record_id, audience, audit=audit),
-                feed=feed if (partner, audience) in fed else "",
-                transfer=job.key,
-                transfer_score=job.held.created_ms,
-            )
-        )
-    return lines
-
-
-def _activity(job: _Job, record_id: str, audience: Audience, *, audit: bool) -> Activity:
-    plan, event, step = job.plan, job.event, job.unplanned.step
-    customer = event.transfer.customer
-    return Activity(
-        id=record_id,
-        type=event.type,
-        at_ms=step.accepted_at_ms,
-        audit=audit,
-        role=audience,
-        event_id=event.id,
-        occurred_at=event.occurred_at,
-        sequence=job.unplanned.sequence,
-        late=step.late,
-        derived=step.derived,
-        transfer=job.held.id,
-        kind=event.transfer.kind,
-        status=event.transfer.status,
-        customer_id=None if customer is None else customer.id,
-        customer_name=None if customer is None else customer.name,
-        told=[named(made) for made in plan.deliveries if made.recipient.audience is audience],
-        skips=[skip for skip in plan.skips if skip.audience is audience],
-        customer_told=sum(made.recipient.audience is Audience.CUSTOMER for made in plan.deliveries),
-    )

@@ -129,7 +129,7 @@ async def the_timeline_is_as_the_table_says(
         assert (entry["sequence"], entry["late"], entry["repeat"], entry["gap"]) == (number, False, False, False)
         expected = Counter(
             [("email", audience, email) for audience in rows["email"] for email in PEOPLE[kind][audience]]
-            + [("webhook", audience, PARTIES[kind][audience].lower()) for audience in rows["webhook"]]
+            + [("webhook", audience, PARTIES[kind][audience]) for audience in rows["webhook"]]
         )
         got = Counter((d["channel"], d["audience"], d["email"] or d["partner"]) for d in entry["told"])
         assert got == expected, event["id"]

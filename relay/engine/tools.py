@@ -1,0 +1,56 @@
+"""What does every pass of one channel share?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from relay.address_book import AddressBook
+from relay.breaker import BreakerRules
+from relay.engine.channels import Sender
+from relay.engine.registered import Registrations
+from relay.engine.watch import Watch
+from relay.engine.windows import Windows
+from relay.model import Attempt, Channel, Delivery
+from relay.record import Recorder
+from relay.retry import Again, Decision, Schedule, Settled
+from relay.store import Store
+from relay.store.queues import FORGET, Mark, Result, Taken
+from relay.store.stored import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every pass of one channel shares."""
+
+    store: Store
+    registrations: Registrations
+    sender: Sender
+    schedule: Schedule
+    recorder: Recorder
+    watch: Watch
+    clock: Callable[[], int]
+    gate: asyncio.Semaphore
+    windows: Windows
+    lease_ms: int
+    breaker: BreakerRules | None = None
+    book: AddressBook | None = None
+    follow: Callable[[Sequence[Delivery], int], Awaitable[None]] | None = None
+
+    @property
+    def forget(self) -> str:
+        """What a settled delivery's result says of a stored message: only e-mail stores one."""
+        return FORGET if self.sender.channel is Channel.EMAIL else ""
+
+    def result(self, one: Taken, attempt: Attempt, decision: Decision) -> Result:
+        """What is recorded of an attempt, by what follows from it."""
+        match decision:
+            case Settled(delivered=True):
+                return Result(one, Mark.DELIVERED, attempt=dump(attempt), sealed=self.forget)
+            case Settled():
+                return Result(one, Mark.EXHAUSTED, reason=decision.reason, attempt=dump(attempt), sealed=self.forget)
+            case Again(spent=False):
+                return Result(one, Mark.BACK, decision.at_ms)
+            case Again():
+                return Result(one, Mark.PROBED if one.early else Mark.AGAIN, decision.at_ms, attempt=dump(attempt))
