@@ -20,7 +20,7 @@ from tests.fuzz.conftest import EXAMPLES, Furniture, Target
 
 NAMED = [route for route in ALL if "{" in route.path]
 ABSENT = {
-    "partner": "fuzz-000000000000", "endpoint": "ep_00000000000000000000", "token": "0" * 12, "replay": "rpl_" + "0" * 20,
+    "partner": "fuzz-000000000000", "endpoint": "ep_00000000000000000000", "token": "Nobodys0Tokn", "replay": "rpl_" + "0" * 20,
     "producer": "pr_" + "0" * 16, "secret": "sec_" + "0" * 12, "transfer": "fuzz-111111111111", "delivery": "dlv_ep_00000000000000000000_" + "0" * 20,
 }  # fmt: skip
 
