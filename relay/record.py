@@ -70,6 +70,11 @@ class Recorder:
             settled=isinstance(decision, Settled),
         )
 
+    def concluded(self, delivery: Delivery, decision: Decision) -> None:
+        """An attempt was the last of its delivery, when it was."""
+        if isinstance(decision, Settled):
+            self.settled(delivery, "delivered" if decision.delivered else "exhausted", reason=decision.reason)
+
     def settled(self, delivery: Delivery, status: str, *, reason: str = "") -> None:
         """A delivery came to its end."""
         channel = delivery.recipient.channel

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from structlog.typing import FilteringBoundLogger
 
 from relay import __version__
@@ -74,6 +74,21 @@ def policy_of(config: Config) -> Policy:
         allowed_ports=egress.allowed_ports,
         deny_networks=egress.deny_networks,
         own=own_addresses(),
+    )
+
+
+def session_of(
+    config: Config, *, total_timeout_s: float, limit: int, tls: ssl.SSLContext | None = None
+) -> ClientSession:
+    """A guarded session, as the operator set egress up; at most `limit` connections, 0 for any number."""
+    return open_session(
+        policy_of(config),
+        connect_timeout_s=config.worker.connect_timeout_seconds,
+        total_timeout_s=total_timeout_s,
+        keepalive_s=config.worker.keepalive_seconds,
+        limit=limit,
+        tls=tls,
+        proxy=config.egress.proxy,
     )
 
 
@@ -141,14 +156,11 @@ async def open_services(
         await clock.sync(client)
         policy = policy_of(config)
         worker = config.worker
-        session = open_session(
-            policy,
-            connect_timeout_s=worker.connect_timeout_seconds,
+        session = session_of(
+            config,
             total_timeout_s=worker.request_timeout_seconds,
-            keepalive_s=worker.keepalive_seconds,
             limit=0,  # the engine bounds what is out: in_flight, and one for each recipient
             tls=tls_of(config),
-            proxy=config.egress.proxy,
         )
         stack.push_async_callback(session.close)
         store, vault = Store.over(client), Vault(config.secrets.key_bytes)

@@ -18,7 +18,7 @@ from relay.api.route import Call, answer
 from relay.api.transfer_shapes import ActivityShape, CustomerShape
 from relay.api.transfers import skipped, told
 from relay.auth import Caller
-from relay.model import DeliveryStatus, TokenHolder
+from relay.model import DeliveryStatus, Partner, TokenHolder
 from relay.store import Store
 from relay.store.queues import End
 from relay.store.stored import Activity
@@ -77,7 +77,7 @@ async def list_(call: Call) -> web.Response:
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    records = await shown(call.services.store, partner.key, page.data)
+    records = await shown(call.services.store, partner, page.data)
     if format_ is Format.CSV or (format_ is None and _wants_csv(call.request)):
         response = web.Response(text=as_csv(records), content_type="text/csv", charset="utf-8")
         if page.next is not None:
@@ -88,12 +88,12 @@ async def list_(call: Call) -> web.Response:
     return answer(listed(LISTING, page, records))
 
 
-async def shown(store: Store, partner: str, records: Sequence[Activity]) -> list[ActivityShape]:
+async def shown(store: Store, partner: Partner, records: Sequence[Activity]) -> list[ActivityShape]:
     """Records as the API shows them, with what became of what they say was told: the log is the partner's own, so the
     operator sees no more in it."""
     ends = await store.queues.ends([one.id for record in records for one in record.told])
-    names = await store.registry.spellings([partner])
-    return [_shown(partner, record, ends, names) for record in records]
+    names = {partner.key: partner.id}
+    return [_shown(partner.key, record, ends, names) for record in records]
 
 
 def _shown(

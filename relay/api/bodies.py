@@ -31,14 +31,23 @@ async def read_body(request: web.Request, model: type[M]) -> M:
 
     Raises 413 (too large), 415 (any Content-Encoding), 408 (the body did not come in time), 422.
     """
+    refuse_encoded(request)
+    return parse(await read_raw(request), model)
+
+
+def refuse_encoded(request: web.Request) -> None:
+    """Problem 415 for a body with any Content-Encoding."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Send the body as it is, without a Content-Encoding.")
+
+
+async def read_raw(request: web.Request) -> bytes:
+    """The body, as it came. Problem 408 when it comes too slowly."""
     try:
         async with asyncio.timeout(request.app[SERVICES].config.server.body_timeout_seconds):
-            raw = await request.read()
+            return await request.read()
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.") from None
-    return parse(raw, model)
 
 
 def parse(raw: bytes, model: type[M]) -> M:

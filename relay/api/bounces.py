@@ -5,10 +5,9 @@ A mail server, or whoever reads the bounce mailbox, hands in each message as it 
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
+from relay.api.bodies import read_raw, refuse_encoded
 from relay.api.paging import Query
 from relay.api.problems import Fault, Problem, invalid
 from relay.api.route import Call, answer
@@ -45,13 +44,8 @@ async def take(call: Call) -> web.Response:
     path = await return_path(services)
     if path is None:
         raise Problem(409, "There is no bounce mailbox: set bounces.return_address.")
-    if call.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "Send the body as it is, without a Content-Encoding.")
-    try:
-        async with asyncio.timeout(services.config.server.body_timeout_seconds):
-            raw = await call.request.read()
-    except TimeoutError:
-        raise Problem(408, "The body did not arrive in time.") from None
+    refuse_encoded(call.request)
+    raw = await read_raw(call.request)
     if len(raw) > MOST_BYTES:
         raise Problem(413, f"A report is at most {MOST_BYTES} bytes; have the mail server return the headers alone.")
     bounces, recorder = bounces_of(services)

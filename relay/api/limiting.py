@@ -52,14 +52,14 @@ class Failures:
     def check(self, request: web.Request) -> None:
         """Raises TooMany when this address has failed too often: before work that a failure would waste."""
         if self._limit is not None:
-            _wait(self._limit.wait(address_of(request, self._proxies), _now()), _FAILED)
+            wait_first(self._limit.wait(address_of(request, self._proxies), _now()), _FAILED)
 
     def note(self, request: web.Request) -> None:
         """It failed once more; the bytes that were looked at in vain count too. Raises TooMany when it has too
         often."""
         if self._limit is not None:
             cost = 1 + request.get(DIGESTED, 0) / _DIGESTED
-            _wait(self._limit.take(address_of(request, self._proxies), _now(), cost), _FAILED)
+            wait_first(self._limit.take(address_of(request, self._proxies), _now(), cost), _FAILED)
 
     @contextmanager
     def room(self, request: web.Request, size: int) -> Iterator[None]:
@@ -101,14 +101,14 @@ def _limited(token_rate: float, address_rate: float, proxies: Sequence[str]) -> 
         if request.path not in _FREE:
             now = _now()
             if addresses is not None:
-                _wait(addresses.take(address_of(request, networks), now), "this address asks too often")
+                wait_first(addresses.take(address_of(request, networks), now), "this address asks too often")
             token = request.headers.get(hdrs.AUTHORIZATION)
             if tokens is not None and token is not None:
                 # Not the token itself: it would be kept for as long as it is known. Nor the header, which may be
                 # written in many ways that all prove the same.
                 text = token.strip().partition(" ")[2].strip()
                 key = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-                _wait(tokens.take(key, now), "this token asks too often")
+                wait_first(tokens.take(key, now), "this token asks too often")
         return await handler(request)
 
     return limited
@@ -159,7 +159,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _wait(seconds: float, why: str) -> None:
+def wait_first(seconds: float, why: str) -> None:
+    """Returns when there is nothing to wait for; TooMany (429) with the whole seconds when there is."""
     if seconds > 0:
         raise TooMany(f"{why}; wait before the next", max(1, -int(-seconds // 1)))
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from relay import consent
 from relay.advice import advise, reached_nobody
-from relay.api.limiting import TooMany
+from relay.api.limiting import wait_first
 from relay.api.problems import Fault, invalid
 from relay.api.route import Call
 from relay.api.shapes import FindingShape
@@ -44,8 +44,7 @@ def allow(call: Call) -> None:
     """Returns when one more message may be sent because this partner asks; TooMany (429) when not."""
     limit = call.request.app[CHECKS]
     wait = 0.0 if limit is None else limit.take(call.partner, asyncio.get_running_loop().time())
-    if wait:
-        raise TooMany("this partner has had its endpoints checked very often", max(1, -int(-wait // 1)))
+    wait_first(wait, "this partner has had its endpoints checked very often")
 
 
 async def room_for_one_more(call: Call) -> None:

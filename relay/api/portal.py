@@ -127,7 +127,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         bounces=BOUNCES,
         when_ms=lambda at_ms: _when(format_ms(at_ms)),
         deliveries=await _deliveries(services, endpoints),
-        activity=await activity_shown(services.store, partner.key, activity.data),
+        activity=await activity_shown(services.store, partner, activity.data),
         ends=_ENDS,
         reasons=_REASONS,
         when=_when,

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from relay.api import pages
 from relay.api.filled import read_form
-from relay.api.limiting import TooMany
+from relay.api.limiting import wait_first
 from relay.api.preferences import remember
 from relay.config import Notify
 from relay.deadlines import REMINDER
@@ -69,8 +69,7 @@ async def choose(request: web.Request) -> web.StreamResponse:
     if holder is None or holder.expired:
         return _no_use(request, holder)
     wait_s = request.app[_CHANGES].take(f"{holder.partner} {holder.email.casefold()}", asyncio.get_running_loop().time())
-    if wait_s:
-        raise TooMany("these choices were changed too often; wait before the next time", -int(-wait_s // 1))
+    wait_first(wait_s, "these choices were changed too often")
     form = await read_form(request)
     if form.get(ONE_CLICK[0]) == ONE_CLICK[1]:
         chosen = await remember(

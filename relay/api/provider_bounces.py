@@ -7,15 +7,15 @@ a password cannot be guessed at, and no digest is made of what strangers send.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from relay.api.bodies import read_raw
 from relay.api.limiting import DIGESTED, FAILURES
-from relay.api.problems import Fault, Problem, invalid, not_found
+from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import answer
 from relay.api.shapes import Shape
 from relay.auth import NotAuthenticated
@@ -40,7 +40,7 @@ async def postmark(request: web.Request) -> web.StreamResponse:
     request.app[FAILURES].check(request)
     if not providers.proves_postmark(request.headers.get("Authorization", ""), password):
         raise NotAuthenticated("give the password of bounces.postmark_password (Basic)")
-    return await take_all(services, providers.postmark(_json(await read_raw(request, services))))
+    return await take_all(services, providers.postmark(_json(await read_raw(request))))
 
 
 async def sendgrid(request: web.Request) -> web.StreamResponse:
@@ -70,18 +70,9 @@ async def read_unproven(request: web.Request, services: Services) -> bytes:
     failures, most = request.app[FAILURES], services.config.server.max_request_bytes
     failures.check(request)
     with failures.room(request, min(request.content_length or most, most)):
-        raw = await read_raw(request, services)
+        raw = await read_raw(request)
     request[DIGESTED] = len(raw)
     return raw
-
-
-async def read_raw(request: web.Request, services: Services) -> bytes:
-    """The body, as it came. Problem 408 when it comes too slowly."""
-    try:
-        async with asyncio.timeout(services.config.server.body_timeout_seconds):
-            return await request.read()
-    except TimeoutError:
-        raise Problem(408, "The body did not arrive in time.") from None
 
 
 def _json(raw: bytes) -> Any:

@@ -20,10 +20,9 @@ from relay.api.limiting import asker_of
 from relay.api.problems import Problem, not_found
 from relay.api.provider_bounces import read_unproven, take_all
 from relay.auth import NotAuthenticated
-from relay.dialer import open_session
 from relay.mail import providers, sns
 from relay.mail.sns import SnsMessage, SnsType
-from relay.services import SERVICES, Services, policy_of
+from relay.services import SERVICES, Services, session_of
 from relay.sources.certificates import CertificateAway, Certificates
 from relay.sources.signature import Forged
 
@@ -87,14 +86,7 @@ async def opened(app: web.Application) -> AsyncIterator[None]:
     if not config.bounces.ses_topics:
         yield
         return
-    async with open_session(
-        policy_of(config),
-        connect_timeout_s=config.worker.connect_timeout_seconds,
-        total_timeout_s=_TIMEOUT_S,
-        keepalive_s=config.worker.keepalive_seconds,
-        limit=_CONNECTIONS,
-        proxy=config.egress.proxy,
-    ) as session:
+    async with session_of(config, total_timeout_s=_TIMEOUT_S, limit=_CONNECTIONS) as session:
         app[_SES] = _Ses(services, session)
         yield
 

@@ -21,12 +21,11 @@ from relay.engine.channels import EmailChannel, Letter, unsendable
 from relay.engine.tools import Tools
 from relay.errors import MessageError, StoreError, VaultError
 from relay.mail.daily import MOST
-from relay.model import Attempt, CancelReason, Delivery, Outcome
+from relay.model import Attempt, CancelReason, Delivery
 from relay.plan import Registered, still_wanted
 from relay.preferences import chosen, slot_of
-from relay.retry import Again, Settled, decide
+from relay.retry import Again, decide
 from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
-from relay.store.stored import dump
 
 _AT_A_TIME = 500
 _TAKEN = 5_000
@@ -198,14 +197,7 @@ class DailyDrain:
         """The attempt of a mail that could not be made."""
         if isinstance(error, (MessageError, VaultError)):
             return unsendable(taken.attempts + 1, now_ms, f"The message cannot be built: {error}")
-        return self._failed(taken, now_ms)
-
-    def _failed(self, taken: Taken, now_ms: int) -> Attempt:
-        """Our own fault, while its exception is handled: it costs an attempt, so that what fails each time ends as
-        exhausted instead of coming round for ever."""
-        self._tools.recorder.failed(taken.delivery)
-        attempt = unsendable(taken.attempts + 1, now_ms, "The relay failed while sending; the operator is told.")
-        return replace(attempt, outcome=Outcome.CONNECTION_LOST)
+        return self._tools.failed(taken, taken.attempts + 1, now_ms)
 
     async def _send(self, lead: str, carried: Sequence[str], kept: bytes) -> None:
         """One SMTP transaction, and what came of it for each of these."""
@@ -239,7 +231,7 @@ class DailyDrain:
         except (_Lost, StoreError):
             raise
         except Exception:
-            return self._failed(first, tools.clock())
+            return tools.failed(first, number, tools.clock())
         finally:
             sending.cancel()
 
@@ -257,16 +249,9 @@ class DailyDrain:
         now = tools.clock() if now_ms is None else now_ms
         made = counted.attempts + 1 - counted.base
         decision = decide(attempt, made=made, schedule=tools.schedule, now_ms=now, chance=chance)
-        delivery, encoded = taken.delivery, dump(attempt)
-        tools.recorder.attempted(delivery, attempt, decision, now)
-        if isinstance(decision, Settled):
-            status = "delivered" if decision.delivered else "exhausted"
-            tools.recorder.settled(delivery, status, reason=decision.reason)
-            mark = Mark.DELIVERED if decision.delivered else Mark.EXHAUSTED
-            return Result(taken, mark, reason=decision.reason, attempt=encoded, sealed=FORGET)
-        if not decision.spent:
-            return Result(taken, Mark.BACK, decision.at_ms)
-        return Result(taken, Mark.AGAIN, decision.at_ms, attempt=encoded)
+        tools.recorder.attempted(taken.delivery, attempt, decision, now)
+        tools.recorder.concluded(taken.delivery, decision)
+        return tools.result(taken, attempt, decision)
 
     async def _record(self, carried: Sequence[str], results: Sequence[Result]) -> None:
         for one in carried:

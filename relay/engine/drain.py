@@ -12,8 +12,6 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from relay.address_book import AddressBook
 from relay.breaker import CLOSED, counts, failed, succeeded
 from relay.engine.channels import Parcel, unsendable
@@ -23,7 +21,7 @@ from relay.model import Attempt, EndpointState, Outcome
 from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
 from relay.readers import Reader
-from relay.retry import Again, Settled, decide
+from relay.retry import Again, decide
 from relay.store.queues import Advanced, Mark, Result, Taken
 
 _AHEAD = 6
@@ -274,11 +272,7 @@ class Drain:
                 # Neither the partner's fault nor the delivery's: it costs no attempt.
                 attempt = Again(tools.clock() + _STORE_WAIT_MS)
             except Exception:
-                # Our own fault, not the partner's. It costs the delivery an attempt and not the pass, so
-                # that what fails each time ends as exhausted instead of coming round for ever.
-                tools.recorder.failed(parcel.taken.delivery)
-                attempt = unsendable(parcel.number, now, "The relay failed while sending; the operator is told.")
-                attempt = replace(attempt, outcome=Outcome.CONNECTION_LOST)
+                attempt = tools.failed(parcel.taken, parcel.number, now)
         finally:
             self._out -= 1
         self._busy -= 1
@@ -300,18 +294,16 @@ class Drain:
             chance=random.random(),
         )
         self._results.append(tools.result(one, attempt, decision))
-        if isinstance(decision, Settled):
-            tools.recorder.settled(
-                one.delivery, "delivered" if decision.delivered else "exhausted", reason=decision.reason
-            )
-        elif decision.spent and decision.hold_until_ms is not None:
+        tools.recorder.concluded(one.delivery, decision)
+        if isinstance(decision, Again) and decision.spent and decision.hold_until_ms is not None:
             self._hold_until_ms = max(self._hold_until_ms or 0, decision.hold_until_ms)
             self._return_ready()
         if decision.gone:
             self._hold = True
         if attempt.outcome is Outcome.ACCEPTED:
-            if self._most_senders < tools.windows.most:
-                self._most_senders += 1
+            grown = tools.windows.more(self._most_senders)
+            if grown > self._most_senders:
+                self._most_senders = grown
                 self._employ()
         elif counts(attempt.outcome):
             self._most_senders = tools.windows.less(self._most_senders)

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from relay.address_book import AddressBook
 from relay.breaker import BreakerRules
-from relay.engine.channels import Sender
+from relay.engine.channels import Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
 from relay.engine.windows import Windows
-from relay.model import Attempt, Channel, Delivery
+from relay.model import Attempt, Channel, Delivery, Outcome
 from relay.record import Recorder
 from relay.retry import Again, Decision, Schedule, Settled
 from relay.store import Store
@@ -42,6 +44,13 @@ class Tools:
     def forget(self) -> str:
         """What a settled delivery's result says of a stored message: only e-mail stores one."""
         return FORGET if self.sender.channel is Channel.EMAIL else ""
+
+    def failed(self, one: Taken, number: int, now_ms: int) -> Attempt:
+        """Our own fault, while its exception is handled. It costs the delivery an attempt and not the pass, so that what
+        fails each time ends as exhausted instead of coming round for ever."""
+        self.recorder.failed(one.delivery)
+        attempt = unsendable(number, now_ms, "The relay failed while sending; the operator is told.")
+        return replace(attempt, outcome=Outcome.CONNECTION_LOST)
 
     def result(self, one: Taken, attempt: Attempt, decision: Decision) -> Result:
         """What is recorded of an attempt, by what follows from it."""

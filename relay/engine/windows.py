@@ -22,6 +22,10 @@ class Windows:
         """What a pass begins with."""
         return self._left.get(recipient, self._least)
 
+    def more(self, now: int) -> int:
+        """What it grows to when one was accepted."""
+        return min(self.most, now + 1)
+
     def less(self, now: int) -> int:
         """What is left after a failure."""
         return max(self._least, now // 2)

@@ -22,7 +22,6 @@ from structlog.typing import FilteringBoundLogger
 from relay.auth import new_token
 from relay.clock import Clock
 from relay.config import Config
-from relay.dialer import open_session
 from relay.embedded import kept_secret
 from relay.errors import ConfigError, StoreError
 from relay.logs import open_log
@@ -33,7 +32,7 @@ from relay.sandbox.mount import Place, System, respond
 from relay.sandbox.plays.theatre import Theatre
 from relay.sandbox.sims import mounting as sims
 from relay.sandbox.subscriptions import mounting as subscriptions
-from relay.services import connect, policy_of
+from relay.services import connect, session_of
 from relay.store.sandbox import Sandboxes
 
 SYSTEMS: tuple[Callable[[Place], System], ...] = (subscriptions.open_system, sims.open_system)
@@ -121,14 +120,7 @@ class Sandbox:
 async def opened(config: Config, log: FilteringBoundLogger) -> AsyncIterator[Sandbox]:
     """Open what the sandbox needs."""
     client = connect(config)
-    session = open_session(
-        policy_of(config),
-        connect_timeout_s=config.worker.connect_timeout_seconds,
-        total_timeout_s=config.worker.request_timeout_seconds,
-        keepalive_s=config.worker.keepalive_seconds,
-        limit=_CONNECTIONS,
-        proxy=config.egress.proxy,
-    )
+    session = session_of(config, total_timeout_s=config.worker.request_timeout_seconds, limit=_CONNECTIONS)
     try:
         real = Clock()
         await real.sync(client)

@@ -16,11 +16,10 @@ from aiohttp import web
 from cryptography.x509 import Certificate
 
 from relay.api.limiting import asker_of
-from relay.dialer import open_session
 from relay.door import Door
 from relay.errors import StoreError
 from relay.record import Recorder
-from relay.services import SERVICES, Services, policy_of
+from relay.services import SERVICES, Services, session_of
 from relay.sources.certificates import Certificates, read_authorities
 from relay.sources.parties import Parties
 from relay.sources.partner_api import PartnerApi, source_of
@@ -97,14 +96,7 @@ async def hearing(services: Services) -> AsyncIterator[Listening]:
     config, store, clock = services.config, services.store, services.clock
     settings = config.sources.partner_center
     longest = max(settings.timeout_seconds, config.sources.soracom.timeout_seconds)
-    session = open_session(
-        policy_of(config),
-        connect_timeout_s=config.worker.connect_timeout_seconds,
-        total_timeout_s=longest,
-        keepalive_s=config.worker.keepalive_seconds,
-        limit=_CONNECTIONS,
-        proxy=config.egress.proxy,
-    )
+    session = session_of(config, total_timeout_s=longest, limit=_CONNECTIONS)
     try:
         door = Door(store, services.vault, Recorder(services.log, store.counters), services.nudge_fan_out, clock)
         apis = {

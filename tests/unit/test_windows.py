@@ -31,9 +31,13 @@ def test_a_window_is_never_empty_nor_larger_than_the_largest(most: int, steps: l
     windows = Windows(most)
     now = windows.first("ep_1")
     for well in steps:
-        now = min(most, now + 1) if well else windows.less(now)
+        now = windows.more(now) if well else windows.less(now)
         windows.leave("ep_1", now)
         assert 1 <= windows.first("ep_1") <= most
+
+
+def test_each_that_is_accepted_lets_one_more_go() -> None:
+    assert (Windows(3).more(2), Windows(3).more(3)) == (3, 3)
 
 
 def test_what_is_known_is_bounded() -> None:
