@@ -165,7 +165,8 @@ class FanOut:
         replies = await self._store.client.chain([*first, *calls, *finish])
         if replies is None:
             return None
-        self._owe(new)
+        if new:
+            self._owe([job for job, reply in zip(new, replies[0], strict=True) if reply == b""])
         return {channel for channel, _ in due_of(entries, replies[len(first)])} if entries else set()
 
     async def _fix(self, jobs: Sequence[Job]) -> None:

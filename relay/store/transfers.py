@@ -193,11 +193,12 @@ class Transfers:
     async def fix_plans(
         self, plans: Sequence[tuple[str, str, FixedPlan, dict[str, bytes]]]
     ) -> list[FixedPlan | None]:
-        """Store plans. The reply to each is None when it holds, else the plan that somebody stored before."""
+        """Store plans. The reply to each is None when it is stored now, else the plan that somebody stored before."""
         if not plans:
             return []
         (replies,) = await self._client.batch([self.fixing(plans, alone=False)])
-        return [_PLAN.decode(reply) if reply else None for reply in replies]
+        pairs = zip(plans, replies, strict=True)
+        return [plan if reply == b"=" else _PLAN.decode(reply) if reply else None for (_, _, plan, _), reply in pairs]
 
     def planning_done(self, members: Sequence[tuple[str, str]]) -> Call:
         """The call that says: these inbox members (transfer key, member) are carried out."""

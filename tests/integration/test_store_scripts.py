@@ -152,6 +152,7 @@ async def test_the_first_plan_holds(client: Client, transfers: Transfers) -> Non
     assert await transfers.fix_plans([("t1", "1", one, bodies)]) == [None]
     before = await dump(client)
     assert await transfers.fix_plans([("t1", "1", two, {"1:source": b"two"})]) == [one]
+    assert await transfers.fix_plans([("t1", "1", one, bodies)]) == [one]
     assert await dump(client) == before
     assert await transfers.body("t1", 1, Audience.SOURCE) == b"one"
 
@@ -573,8 +574,8 @@ async def test_a_chain_is_done_in_its_order(client: Client, transfers: Transfers
     plan = ("t1", "1", FixedPlan(), {"1:source": b"body"})
     done = [queues.enqueuing([entry(1, at=7)]), transfers.planning_done([("t1", "1")])]
     await client.redis.script_flush()
-    for left in (1, 0):
-        assert await client.chain([transfers.fixing([plan], alone=True), *done]) == [[b""], [b"7"], [left]]
+    for fixed, left in ((b"", 1), (b"=", 0)):
+        assert await client.chain([transfers.fixing([plan], alone=True), *done]) == [[fixed], [b"7"], [left]]
     assert await transfers.body("t1", 1, Audience.SOURCE) == b"body"
     assert taken(await step(queues, 7)) == [1]
 

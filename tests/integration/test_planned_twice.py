@@ -1,0 +1,51 @@
+"""Does it matter that two plan the same event at once?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from relay.engine.fanout import FanOut
+from relay.engine.registered import Registrations
+from relay.plan import Registered
+from relay.services import Services
+from relay.store.hints import Hint
+from tests.calling import Api
+from tests.events import least
+
+DEADLINE_S = 30
+
+
+class Together(Registrations):
+    """Lets nobody go on before `both` have read what is to be planned."""
+
+    both: asyncio.Barrier
+    one_came: asyncio.Event
+
+    async def fresh(self, partners: Iterable[str]) -> dict[str, Registered]:
+        self.one_came.set()
+        async with asyncio.timeout(DEADLINE_S):
+            await self.both.wait()
+        return await super().fresh(partners)
+
+
+async def test_an_event_that_two_plan_at_once_is_counted_once(operator: Api, services: Services) -> None:
+    store, event = services.store, least()
+    source = await operator.partner("contoso")
+    await source.ask(
+        "POST", "/v1/partners/contoso/endpoints", {"url": "https://hooks.partner-webhooks.com/in"}, expect=201
+    )
+    await operator.ask("POST", "/v1/events", event, expect=202)
+    slow = Together(store.registry)
+    slow.both, slow.one_came = asyncio.Barrier(2), asyncio.Event()
+    planning = []
+    for _ in range(2):
+        await store.hints.make_due(Hint.PLAN, [(event["transfer"]["id"], services.clock())])
+        fan_out = FanOut(
+            store, services.config, slow, services.clock, services.log, wake=lambda channel: None
+        )
+        planning.append(asyncio.create_task(fan_out.run()))
+        await slow.one_came.wait()
+    await asyncio.gather(*planning)
+    counted = await store.counters.read()
+    assert counted["relay_deliveries_pending|channel=webhook"] == 1
