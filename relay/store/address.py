@@ -6,6 +6,7 @@ opened, and is dropped when what it is connected to is primary no more.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from redis.exceptions import ReadOnlyError, RedisError
 from relay.places import Group, Login, parse_group
 
 _CONNECT_S = 5.0
+_LARGE = 1 << 16
+"""Bytes not yet written after which a call waits for the database to read."""
 _SENTINEL_S = 1.0
 """How long one Sentinel may take to answer before the next is asked."""
 
@@ -48,15 +51,42 @@ async def primary_of(group: Group) -> tuple[str, int]:
     raise RedisConnectionError(f"no Sentinel knows a primary of {group.service}")
 
 
-class _Packed:
-    """Commands packed by hiredis: redis-py's asyncio connection packs in Python, at several times the cost
-    of the round trip where a call carries hundreds of arguments."""
+class _Prompt:
+    """A command is on its way when it is given, and is packed by hiredis. It goes before a connection class of redis-py's.
+
+    redis-py's own looks for stray bytes and writes with a time limit around each, which gives up the turn three times:
+    under load others work for milliseconds in between, and the database has nothing to do. It packs in Python too, at
+    several times the cost of the round trip where a call carries hundreds of arguments.
+    """
 
     def pack_command(self, *args: Any) -> list[bytes]:
         return [packed(args)]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [packed(tuple(command)) for command in commands]
+
+    async def can_read_destructive(self) -> bool:
+        """Whether something came that nobody waits for, or the end of the connection; as of the loop's last turn."""
+        stream: Any = self._reader  # type: ignore[attr-defined]
+        return stream is None or stream.exception() is not None or stream.at_eof() or bool(stream._buffer)
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """As redis-py's, which is asked where there is something to wait for."""
+        base: Any = super()
+        writer: Any = self._writer  # type: ignore[attr-defined]
+        if writer is None or (check_health and self._is_old()):
+            await base.send_packed_command(command, check_health)
+            return
+        try:
+            writer.writelines([command] if isinstance(command, bytes) else command)
+        except (OSError, RuntimeError) as error:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
+            raise RedisConnectionError(f"it was closed while it was written to ({type(error).__name__})") from error
+        if writer.transport.get_write_buffer_size() > _LARGE:
+            await base.send_packed_command([], False)
+
+    def _is_old(self) -> bool:
+        return asyncio.get_running_loop().time() > self.next_health_check  # type: ignore[attr-defined,no-any-return]
 
     async def _send_packed_command(self, command: Iterable[bytes]) -> None:
         """As redis-py's. Where the other side closed the connection in this very moment, uvloop has an exception
@@ -67,11 +97,11 @@ class _Packed:
             raise ConnectionResetError(errno.ECONNRESET, "it was closed while it was written to") from error
 
 
-class PlainConnection(_Packed, Connection):
+class PlainConnection(_Prompt, Connection):
     """To one server."""
 
 
-class TlsConnection(_Packed, SSLConnection):
+class TlsConnection(_Prompt, SSLConnection):
     """To one server, over TLS."""
 
 
