@@ -12,10 +12,10 @@ from typing import Any
 
 from relay.model import Audience, Channel, Delivery, Event
 from relay.plan import Plan, Registered
+from relay.store.inboxes import Unplanned
 from relay.store.ledger import Line
 from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
-from relay.store.transfers import Unplanned
 
 
 @dataclass(slots=True)

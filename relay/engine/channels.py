@@ -34,7 +34,7 @@ from relay.preference_links import PreferenceLinks
 from relay.preferences import DAILY, chosen
 from relay.retry import Again
 from relay.signing import Ed25519Key, HmacKey
-from relay.store.queues import Taken
+from relay.store.passes import Taken
 from relay.store.transfers import Transfers
 from relay.vault import Vault
 from relay.webhook import WebhookSender

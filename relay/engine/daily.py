@@ -25,7 +25,7 @@ from relay.model import Attempt, CancelReason, Delivery
 from relay.plan import Registered, still_wanted
 from relay.preferences import chosen, slot_of
 from relay.retry import Again, decide
-from relay.store.queues import FORGET, Advanced, Mark, Result, Taken
+from relay.store.passes import FORGET, Advanced, Mark, Result, Taken
 
 _AT_A_TIME = 500
 _TAKEN = 5_000
@@ -61,6 +61,7 @@ class DailyDrain:
         self._lease_until_ms = 0
         self._last = Advanced()
         self.stopping = False
+        self.given_back = False
 
     async def run(self) -> int | None:
         """Send what may go; when the queue is due again, None for not before somebody says so."""
@@ -76,6 +77,9 @@ class DailyDrain:
             return self._last.next_due_ms
         except _Lost:
             return self._last.lease_until_ms or self._tools.clock() + self._tools.lease_ms
+
+    def look_again(self) -> None:
+        """Nothing: a pass takes what is due once, and the queue says when it is due again."""
 
     async def _advance(self, *, want: int, results: Sequence[Result] = (), busy: int | None = None) -> Advanced:
         tools, now = self._tools, self._tools.clock()

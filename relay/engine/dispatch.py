@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -22,6 +22,7 @@ from relay.engine.tools import Tools
 from relay.errors import StoreError
 from relay.people import is_daily
 from relay.store.hints import SHARDS, Claim, Hint
+from relay.store.passes import Begun
 
 _MOST_DRAINS = 2_000
 _AT_ONCE = 256
@@ -29,10 +30,11 @@ _AT_ONCE = 256
 
 @dataclass(slots=True)
 class _Active:
-    """A drain that runs here, and the newest claim on its recipient's hint."""
+    """A drain that runs here, the newest claim on its recipient's hint, and what was begun by that."""
 
     drain: Drain | DailyDrain
     claim: Claim
+    begun: Begun | None = None
 
 
 class Dispatcher:
@@ -69,6 +71,18 @@ class Dispatcher:
             self._runner.add_done_callback(self._looked)
         return self._runner
 
+    def tell(self, recipients: Sequence[str]) -> None:
+        """These have something due; none named: somebody may have."""
+        elsewhere = not recipients
+        for recipient in recipients:
+            active = self._active.get(recipient)
+            if active is None:
+                elsewhere = True
+            else:
+                active.drain.look_again()
+        if elsewhere:
+            self.wake()
+
     async def idle(self) -> None:
         """Wait until nothing runs here."""
         while self._tasks or self._runner is not None:
@@ -98,39 +112,66 @@ class Dispatcher:
         while self._again and not self._stopping:
             self._again = False
             while (room := _MOST_DRAINS - len(self._tasks)) > 0 and not self._stopping:
-                now = self._clock()
-                until = now + self._tools.lease_ms + random.random()
                 most = min(room, _AT_ONCE)
-                claims = await self._tools.store.hints.take(self._hint, now_ms=now, until=until, most=most)
-                for claim in claims:
-                    self._drain(claim)
-                if len(claims) < most // SHARDS:
+                taken = await (self._begin(most) if self._tools.told else self._take(most))
+                if taken < most // SHARDS:
                     break  # no shard had more to give
 
-    def _drain(self, claim: Claim) -> None:
+    async def _take(self, most: int) -> int:
+        now = self._clock()
+        until = now + self._tools.lease_ms + random.random()
+        claims = await self._tools.store.hints.take(self._hint, now_ms=now, until=until, most=most)
+        for claim in claims:
+            self._drain(claim)
+        return len(claims)
+
+    async def _begin(self, most: int) -> int:
+        """The same where the first step of each pass is made together with all others'."""
+        now, tools = self._clock(), self._tools
+        self._count += 1
+        token = f"{self._name}-{self._count}"
+        taken, begun = await tools.store.queues.begin(
+            tools.sender.channel,
+            token=token,
+            now_ms=now,
+            until=now + tools.lease_ms + random.random(),
+            most=most,
+            lease_ms=tools.lease_ms,
+            want=tools.windows.ahead(),
+        )
+        for claim, step in begun:
+            # Another pass had it when this was asked, perhaps one of ours that has ended since: it is asked again.
+            busy = step.lease_until_ms is not None
+            self._drain(claim, None if busy else Begun(token, step, now + tools.lease_ms))
+        return taken
+
+    def _drain(self, claim: Claim, begun: Begun | None = None) -> None:
         active = self._active.get(claim.member)
         if active is not None:
             active.claim = claim
+            # The pass that runs here has given its lease back, and has not heard of it yet.
+            active.begun = begun or active.begun
             return
-        task = asyncio.get_running_loop().create_task(self._run(claim))
+        task = asyncio.get_running_loop().create_task(self._run(claim, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _pass_over(self, recipient: str, token: str) -> Drain | DailyDrain:
-        if self._of_days is not None and is_daily(recipient):
-            return DailyDrain(self._tools, *self._of_days, recipient, token)
-        return Drain(self._tools, recipient, token)
+    def _pass_over(self, claim: Claim, begun: Begun | None) -> Drain | DailyDrain:
+        self._count += 1
+        token = f"{self._name}-{self._count}"
+        if self._of_days is not None and is_daily(claim.member):
+            return DailyDrain(self._tools, *self._of_days, claim.member, token)
+        return Drain(self._tools, claim, token, begun)
 
-    async def _run(self, claim: Claim) -> None:
+    async def _run(self, claim: Claim, begun: Begun | None) -> None:
         recipient = claim.member
         while True:
-            self._count += 1
-            active = _Active(self._pass_over(recipient, f"{self._name}-{self._count}"), claim)
+            active = _Active(self._pass_over(claim, begun), claim)
             active.drain.stopping = self._stopping
             self._active[recipient] = active
             try:
                 due = await active.drain.run()
-                if active.claim is claim:
+                if active.claim is claim and not active.drain.given_back:
                     await self._tools.store.hints.give_back(self._hint, claim, due)
             except StoreError as error:
                 # The lease runs out by itself, and the hint with it: the recipient comes round again.
@@ -138,11 +179,11 @@ class Dispatcher:
             except Exception:
                 self._log.exception("drain.failed", recipient=recipient)
             finally:
-                newest = self._active.pop(recipient).claim
-            if newest is claim:
+                del self._active[recipient]
+            if active.claim is claim:
                 break
             # Somebody made the recipient due while it was being drained: look again, or it would wait
             # for its hint to run out; when stopping too, so that the next worker finds it at once.
-            claim = newest
+            claim, begun = active.claim, active.begun
         if len(self._tasks) >= _MOST_DRAINS:
             self.wake()

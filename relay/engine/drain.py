@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from relay.address_book import AddressBook
 from relay.breaker import CLOSED, counts, failed, succeeded
+from relay.engine.bell import Bell
 from relay.engine.channels import Parcel, unsendable
 from relay.engine.tools import Tools
 from relay.errors import StoreFull, StoreUnavailable
@@ -22,31 +23,32 @@ from relay.plan import Registered, still_wanted
 from relay.preferences import slot_of
 from relay.readers import Reader
 from relay.retry import Again, decide
-from relay.store.queues import Advanced, Mark, Result, Taken
+from relay.store.hints import Claim
+from relay.store.passes import Advanced, Begun, Mark, Result, Taken
 
-_AHEAD = 6
-"""Windows, as they are by then, taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
-_LINGER_S = 0.02
-"""How long a result waits for others of its window, so that they are recorded together."""
 _STORE_WAIT_MS = 1_000
+_NOBODY = Registered(None, {})
 
 
 class Drain:
-    """One pass. `stopping` makes it finish what is in flight and take no more."""
+    """One pass. `stopping` makes it finish what is in flight and take no more. `given_back`: the claim that it began by
+    went back when it ended."""
 
-    def __init__(self, tools: Tools, recipient: str, token: str) -> None:
+    def __init__(self, tools: Tools, claim: Claim, token: str, begun: Begun | None = None) -> None:
         self._tools = tools
-        self._recipient = recipient
-        self._token = token
+        self._recipient = recipient = claim.member
+        self._token = token if begun is None else begun.token
+        self._begun = begun
+        self._claim = claim if tools.store.client.joint else None
+        self._told = tools.told
         self._results: list[Result] = []
         self._ready: deque[Parcel] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._busy = 0
+        self._busy = self._wanted = 0
         self._senders = 0
         self._most_senders = tools.windows.first(recipient)
         self._out = 0
-        self._wake = asyncio.Event()
-        self._lingering: asyncio.TimerHandle | None = None
+        self._bell = Bell()
         self._rate: int | None = None
         self._hold_until_ms: int | None = None
         self._lease_until_ms = 0
@@ -54,12 +56,14 @@ class Drain:
         self._returns = self._returns_asked = 0
         self._answered: list[tuple[Taken, Attempt]] = []
         self._breaker = self._stored_breaker = CLOSED
+        self._told_of_more = False
         self.stopping = False
+        self.given_back = False
 
     async def run(self) -> int | None:
         """Drain the queue; when it is due again, None for not before somebody says so."""
         tools = self._tools
-        step = await self._advance([])
+        step = await self._advance([]) if self._begun is None else self._take_up(self._begun)
         starting: asyncio.Task[None] | None = None
         try:
             while True:
@@ -68,11 +72,12 @@ class Drain:
                 if step.lease_until_ms is not None:
                     return step.lease_until_ms
                 if step.released:
+                    self.given_back = self._claim is not None
                     return step.next_due_ms
                 if starting is not None:
                     await starting
-                starting = self._begin(step.taken)
-                if self._busy and not self._results:
+                starting = self._begin(step)
+                if self._busy and not self._results and not self._has_room(step):
                     await self._some_results()
                 if starting is not None and starting.done():
                     starting.result()
@@ -89,25 +94,34 @@ class Drain:
             for task in self._tasks:
                 task.cancel()
 
-    def _begin(self, taken: list[Taken]) -> asyncio.Task[None] | None:
-        """Prepare and send what was taken, while the next step is made."""
+    def _begin(self, step: Advanced) -> asyncio.Task[None] | None:
+        """Prepare and send what was taken: at once where all is at hand, else while the next step is made."""
+        taken = step.taken
         if not taken:
             return None
         self._busy += len(taken)
+        if self._told and all(one.body is not None for one in taken):
+            slot = slot_of(taken[0].delivery.recipient)
+            known = self._tools.registrations.at(slot, step.version)
+            if known is not None:
+                self._make_ready(taken, {slot: known}, [(one.body or None, None) for one in taken], None)
+                self._go(self._returns_asked)
+                return None
         task = asyncio.get_running_loop().create_task(self._start(taken, self._returns_asked))
         self._tasks.add(task)
-        task.add_done_callback(self._begun)
+        task.add_done_callback(self._started)
         return task
 
-    def _begun(self, task: asyncio.Task[None]) -> None:
+    def _started(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._awaken()  # whoever runs this pass finds the exception
+            self._bell.ring()  # whoever runs this pass finds the exception
 
     async def _advance(self, results: list[Result]) -> Advanced:
         tools = self._tools
         busy = self._busy
-        want = 0 if self.stopping or self._hold else max(0, _AHEAD * self._most_senders - busy)
+        self._wanted = self._want()
+        self._told_of_more = False
         hold, self._hold_until_ms = self._hold_until_ms, None
         now = tools.clock()
         breaker = self._breaker
@@ -117,18 +131,40 @@ class Drain:
             token=self._token,
             now_ms=now,
             lease_ms=tools.lease_ms,
-            want=want,
+            want=self._wanted,
             in_flight=busy,
             rate=self._rate,
             hold_until_ms=hold,
             breaker=None if breaker is self._stored_breaker else breaker,
             results=results,
+            claim=self._claim,
+            told=self._told,
         )
         self._lease_until_ms = now + tools.lease_ms
         self._stored_breaker = step.breaker
         if self._breaker is breaker:
             self._breaker = step.breaker
         return step
+
+    def look_again(self) -> None:
+        """Something was put in the queue: it need not wait long for what is on the wire, where there is room beside."""
+        if not self._ready and self._want() > 0 and not self._told_of_more:
+            self._told_of_more = True
+            self._bell.ring_soon()
+
+    def _has_room(self, step: Advanced) -> bool:
+        """Whether all that was asked for came, and more may be at hand: a pass that begins asks for little."""
+        return 0 < self._wanted == len(step.taken) and self._want() > 0
+
+    def _want(self) -> int:
+        if self.stopping or self._hold:
+            return 0
+        return max(0, self._tools.windows.ahead(self._most_senders) - self._busy)
+
+    def _take_up(self, begun: Begun) -> Advanced:
+        self._lease_until_ms, self._wanted = begun.lease_until_ms, self._tools.windows.ahead()
+        self._breaker = self._stored_breaker = begun.step.breaker
+        return begun.step
 
     async def _tell(self, answered: list[tuple[Taken, Attempt]], step: Advanced) -> None:
         """Tell the partner when its endpoint has failed for long, and when that is over."""
@@ -161,8 +197,19 @@ class Drain:
         if self._tools.follow is not None and reader is not None and reader.suppressed is not None:
             # Before they are canceled: a pass that dies in between does it again.
             await self._tools.follow([one.delivery for one in taken], self._tools.clock())
+        self._make_ready(taken, registered, bodies, reader)
+        self._go(returns)
+
+    def _make_ready(
+        self,
+        taken: Sequence[Taken],
+        registered: Mapping[str, Registered],
+        bodies: Sequence[tuple[bytes | None, bytes | None]],
+        reader: Reader | None,
+    ) -> None:
+        """What may go is at hand; of the rest it is noted what happens to it instead. `bodies` have sealed links."""
         for one, (body, link) in zip(taken, bodies, strict=True):
-            known = registered.get(slot_of(one.delivery.recipient), Registered(None, {}))
+            known = registered.get(slot_of(one.delivery.recipient), _NOBODY)
             if not self._may_go(one, known, reader):
                 self._busy -= 1
                 continue
@@ -173,6 +220,9 @@ class Drain:
                 continue
             sealed = None if link is None else link.decode()
             self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
+
+    def _go(self, returns: int) -> None:
+        """Send what is at hand, unless something went back since it was asked for, after `returns` such times."""
         if returns != self._returns:
             self._put_back()
         elif self._results:
@@ -328,24 +378,16 @@ class Drain:
 
     def _notice(self) -> None:
         if len(self._results) >= self._tools.windows.most or self._busy == 0:
-            self._awaken()
-        elif self._lingering is None:
-            self._lingering = asyncio.get_running_loop().call_later(_LINGER_S, self._awaken)
-
-    def _awaken(self) -> None:
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
-        self._wake.set()
+            self._bell.ring()
+        else:
+            self._bell.ring_soon()
 
     async def _some_results(self) -> None:
         """Wait for results, but not so long that the lease runs out under a slow request: the step that
         follows renews it."""
-        self._wake.clear()
+        self._bell.hush()
         if self._results:
             return
-        renew = asyncio.get_running_loop().call_later(self._tools.lease_ms / 3000, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            renew.cancel()
+        if self._told_of_more:
+            self._bell.ring_soon()
+        await self._bell.wait(self._tools.lease_ms / 3000)

@@ -8,7 +8,7 @@ Each may be called at any time, from any job, any number of times.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -216,9 +216,10 @@ class Engine:
             await asyncio.wait([self._round.task], timeout=within_s)
         await self._services.store.counters.flush()
 
-    def _wake(self, channel: Channel) -> None:
+    def _wake(self, channel: Channel, recipients: Sequence[str] = ()) -> None:
+        """Some of a channel have something due, these above all; all might where none is named."""
         if channel in self._dispatchers:
-            self._dispatchers[channel].wake()
+            self._dispatchers[channel].tell(recipients)
 
     async def _plan(self) -> None:
         try:

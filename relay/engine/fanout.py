@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,11 +27,11 @@ from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_
 from relay.preferences import slot
 from relay.store import Store
 from relay.store.client import Call
-from relay.store.hints import SHARDS, Claim, Hint, hint_of
+from relay.store.hints import SHARDS, Hint, hint_of
+from relay.store.inboxes import Batch, Broken, Unplanned, batch_of
 from relay.store.ledger import Line
 from relay.store.queues import Entry
 from relay.store.stored import Held
-from relay.store.transfers import Broken, Unplanned
 
 _AT_ONCE = 4
 _TRANSFERS = 32
@@ -42,8 +43,20 @@ _CLAIM_MS = 30_000
 of its queues where that is shorter."""
 
 
+_Read = tuple[str, Held, Unplanned, Event]
+"""Of a transfer (its key, how it stands), one event that is to be planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """Whose queues have something due by a round, and what is planned next."""
+
+    due: list[tuple[Channel, str]]
+    following: Batch | None
+
+
 class FanOut:
-    """Plans everything that is due. `run` may be called by several at once."""
+    """Plans everything that is due, by one `run` at a time."""
 
     def __init__(
         self,
@@ -52,7 +65,7 @@ class FanOut:
         registrations: Registrations,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
-        wake: Callable[[Channel], None],
+        wake: Callable[[Channel, Sequence[str]], None],
     ) -> None:
         self._store = store
         self._config = config
@@ -61,53 +74,93 @@ class FanOut:
         self._log = log
         self._wake = wake
         self._rules = rules_of(config)
+        self._running: set[asyncio.Task[None]] = set()
+        self._ended: list[asyncio.Task[None]] = []
         self._origins = config.formats.origins(config.server.base_url)
         self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
         """Plan until nothing is due, waking each channel that got something to do. While one round waits
-        for the database, another works."""
-        await asyncio.gather(*(self._rounds() for _ in range(_AT_ONCE)))
+        for the database, another works: as many as there is work for."""
+        self._begin()
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+        except asyncio.CancelledError:
+            for task in self._running:
+                task.cancel()
+            raise
+        failures = [failure for task in self._ended if (failure := task.exception()) is not None]
+        self._ended = []
+        if failures:
+            raise failures[0]
+
+    def _begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._rounds())
+        self._running.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            self._ended.append(task)
 
     async def _rounds(self) -> None:
-        while True:
-            now = self._clock()
-            until = now + self._claim_ms + random.random()
-            claims = await self._store.hints.take(Hint.PLAN, now_ms=now, until=until, most=_TRANSFERS)
-            if claims:
-                await self._round(claims)
-            if len(claims) < _TRANSFERS // SHARDS:
-                return  # no shard had more to give
+        batch: Batch | None = await self._take()
+        while batch is not None and batch.claims:
+            if len(batch.claims) == _TRANSFERS and len(self._running) < _AT_ONCE:
+                self._begin()
+            batch = await self._round(batch)
 
-    async def _round(self, claims: Sequence[Claim]) -> None:
-        keys = [claim.member for claim in claims]
-        inboxes = await self._store.transfers.inboxes(keys, _EVENTS)
-        parsed: list[tuple[str, Held, Unplanned, Event]] = []
-        for key, (held, unplanned) in zip(keys, inboxes, strict=True):
+    async def _take(self) -> Batch:
+        store, until = self._store, self._until()
+        if store.client.joint:
+            (replies,) = await store.client.batch([self._taking(until)])
+            return batch_of(replies, until)
+        claims = await store.hints.take(Hint.PLAN, now_ms=self._clock(), until=until, most=_TRANSFERS)
+        return Batch(claims, await store.transfers.inboxes([claim.member for claim in claims], _EVENTS))
+
+    def _taking(self, until: float) -> Call:
+        return self._store.transfers.taking(
+            now_ms=self._clock(), until=until, most=_TRANSFERS, most_each=_EVENTS
+        )
+
+    def _until(self) -> float:
+        return self._clock() + self._claim_ms + random.random()
+
+    async def _round(self, batch: Batch) -> Batch | None:
+        """Plan what was taken; what was taken next."""
+        more = len(batch.claims) >= _TRANSFERS // SHARDS  # else no shard has more to give
+        read = await self._read(batch)
+        done = await self._at_once(read, batch, more) if self._store.client.joint else None
+        if done is None:
+            done = _Done(await self._step_by_step(read, batch), await self._take() if more else None)
+        for channel in {channel for channel, _ in done.due}:
+            self._wake(channel, [member for of, member in done.due if of is channel])
+        return done.following
+
+    async def _read(self, batch: Batch) -> list[_Read]:
+        """What can be read of it; the rest is settled."""
+        read: list[_Read] = []
+        for claim, (held, unplanned) in zip(batch.claims, batch.inboxes, strict=True):
             if held is None:
                 continue
             for one in unplanned:
                 if isinstance(one, Broken):
-                    await settle(self._store, self._log, key, held, one)
+                    await settle(self._store, self._log, claim.member, held, one)
                     continue
                 try:
                     event = Event.model_validate_json(one.body)
                 except ValueError:
-                    await settle(self._store, self._log, key, held, one)
+                    await settle(self._store, self._log, claim.member, held, one)
                     continue
-                parsed.append((key, held, one, as_first_given(event, held)))
-        parties = {p for *_, event in parsed for a in PARTNERS if (p := party_key(a, event)) is not None}
-        parties |= {slot(None, person.email) for *_, event in parsed for person in self._contacts(event)}
-        registered = await self._registrations.fresh(parties)
-        jobs = [self._plan(*one, registered) for one in parsed]
-        finish = self._finishing(claims, inboxes, jobs)
-        channels = await self._at_once(jobs, registered, finish) if self._store.client.joint else None
-        if channels is None:
-            await self._fix(jobs)
-            await self._wait_for_parties(jobs)
-            channels = await self._step_by_step(jobs, registered, finish)
-        for channel in channels:
-            self._wake(channel)
+                read.append((claim.member, held, one, as_first_given(event, held)))
+        return read
+
+    def _parties(self, read: Sequence[_Read]) -> set[str]:
+        """Whose registrations say who is told."""
+        parties = {p for *_, event in read for a in PARTNERS if (p := party_key(a, event)) is not None}
+        return parties | {slot(None, person.email) for *_, event in read for person in self._contacts(event)}
 
     def _contacts(self, event: Event) -> Sequence[Person]:
         """The customer's people that the policy tells of this event."""
@@ -153,21 +206,32 @@ class FanOut:
             made = tells_nobody()
         return Job(key, held, one, event, made.bodies, fixed(made))
 
-    async def _at_once(
-        self, jobs: Sequence[Job], registered: dict[str, Registered], finish: Sequence[Call]
-    ) -> set[Channel] | None:
-        """The whole chain in one call; which channels got something due. None when it could not be, because
-        somebody planned one of these before: then nothing that follows from a plan was done."""
+    async def _at_once(self, read: Sequence[_Read], batch: Batch, more: bool) -> _Done | None:
+        """The whole chain in one call, with what is taken next where there is `more`. None when it could not be, because
+        somebody planned one of these before, or what the plans rest on has changed: then nothing that follows was
+        done."""
+        store = self._store
+        known = await self._registrations.seen(self._parties(read))
+        registered = {party: registration for party, (_, registration) in known.items()}
+        jobs = [self._plan(*one, registered) for one in read]
         new = [job for job in jobs if job.unplanned.plan is None]
         await self._wait_for_parties(jobs)
         entries, calls = self._carrying(jobs, registered)
-        first = [self._store.transfers.fixing([kept(job) for job in new], alone=True)] if new else []
-        replies = await self._store.client.chain([*first, *calls, *finish])
+        first = []
+        if known:
+            first.append(store.registry.unchanged([(party, version) for party, (version, _) in known.items()]))
+        if new:
+            first.append(store.transfers.fixing([kept(job) for job in new], alone=True))
+        until = self._until()
+        last = [*self._finishing(batch, jobs), *([self._taking(until)] if more else [])]
+        replies = await store.client.chain([*first, *calls, *last])
         if replies is None:
             return None
         if new:
-            self._owe([job for job, reply in zip(new, replies[0], strict=True) if reply == b""])
-        return {channel for channel, _ in due_of(entries, replies[len(first)])} if entries else set()
+            fixed = replies[len(first) - 1]
+            self._owe([job for job, reply in zip(new, fixed, strict=True) if reply == b""])
+        due = [(channel, to) for channel, (to, _) in due_of(entries, replies[len(first)])] if entries else []
+        return _Done(due, batch_of(replies[-1], until) if more else None)
 
     async def _fix(self, jobs: Sequence[Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""
@@ -183,10 +247,13 @@ class FanOut:
             for made in job.plan.deliveries:
                 self._store.counters.owe(made.recipient.channel, 1)
 
-    async def _step_by_step(
-        self, jobs: Sequence[Job], registered: dict[str, Registered], finish: Sequence[Call]
-    ) -> set[Channel]:
-        """Append to the queues, logs and feeds, then forget the inbox entries; which channels got something due."""
+    async def _step_by_step(self, read: Sequence[_Read], batch: Batch) -> list[tuple[Channel, str]]:
+        """Fix the plans, append to the queues, logs and feeds, then forget the inbox entries; who got something due."""
+        registered = await self._registrations.fresh(self._parties(read))
+        jobs = [self._plan(*one, registered) for one in read]
+        await self._fix(jobs)
+        await self._wait_for_parties(jobs)
+        finish = self._finishing(batch, jobs)
         entries, calls = self._carrying(jobs, registered)
         replies = await self._store.client.batch(calls)
         due = due_of(entries, replies[0]) if entries else []
@@ -195,7 +262,7 @@ class FanOut:
             for channel in {channel for channel, _ in due}
         ]
         await self._store.client.batch([*hinted, *finish])
-        return {channel for channel, _ in due}
+        return [(channel, to) for channel, (to, _) in due]
 
     def _carrying(
         self, jobs: Sequence[Job], registered: dict[str, Registered]
@@ -239,12 +306,7 @@ class FanOut:
                 await self._store.transfers.retell(job.key, job.unplanned.sequence, audience)
                 await self._store.hints.make_due(Hint.PLAN, [(job.key, self._clock())])
 
-    def _finishing(
-        self,
-        claims: Sequence[Claim],
-        inboxes: Sequence[tuple[Held | None, list[Unplanned | Broken]]],
-        jobs: Sequence[Job],
-    ) -> list[Call]:
+    def _finishing(self, batch: Batch, jobs: Sequence[Job]) -> list[Call]:
         """What follows once everything is appended."""
         store, now = self._store, self._clock()
         calls: list[Call] = []
@@ -260,7 +322,7 @@ class FanOut:
                 Hint.PLAN,
                 [
                     (claim, now if len(unplanned) == _EVENTS else None)
-                    for claim, (_, unplanned) in zip(claims, inboxes, strict=True)
+                    for claim, (_, unplanned) in zip(batch.claims, batch.inboxes, strict=True)
                 ],
             )
         )

@@ -1,7 +1,7 @@
 """What has each partner registered, as of now?
 
-A cache that is never stale: every use asks the database for what changed since the version it knows, and
-uses that come together ask together.
+A cache that is never used stale: either the database is asked for what changed since the version that is known, and
+uses that come together ask together; or what is done with it names the version, and is not done where that is another.
 """
 
 from __future__ import annotations
@@ -36,9 +36,17 @@ class Registrations:
         await asyncio.shield(self._next)
         return {key: self._known[key][1] if key in self._known else _NOBODY for key in wanted}
 
-    def last_seen(self, partner: str) -> Registered:
-        """What was registered when it was last asked for."""
-        return self._known[partner][1] if partner in self._known else _NOBODY
+    async def seen(self, partners: Iterable[str]) -> dict[str, tuple[int, Registered]]:
+        """The registrations of these partners as they were when last asked for, each with its version."""
+        wanted = set(partners)
+        if not wanted <= self._known.keys():
+            await self.fresh(wanted - self._known.keys())
+        return {key: self._known[key] for key in wanted}
+
+    def at(self, partner: str, version: int | None) -> Registered | None:
+        """What was registered at a version, where that is the one that is known."""
+        known = self._known.get(partner)
+        return known[1] if known is not None and known[0] == version else None
 
     async def _read(self, before: asyncio.Task[None] | None) -> None:
         if before is not None and not before.done():

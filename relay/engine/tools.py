@@ -18,7 +18,7 @@ from relay.model import Attempt, Channel, Delivery, Outcome
 from relay.record import Recorder
 from relay.retry import Again, Decision, Schedule, Settled
 from relay.store import Store
-from relay.store.queues import FORGET, Mark, Result, Taken
+from relay.store.passes import FORGET, Mark, Result, Taken
 from relay.store.stored import dump
 
 
@@ -39,6 +39,12 @@ class Tools:
     breaker: BreakerRules | None = None
     book: AddressBook | None = None
     follow: Callable[[Sequence[Delivery], int], Awaitable[None]] | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the database tells a delivery's body with the delivery: on one server only, and only what is sent as it
+        is. A mail needs more."""
+        return self.store.client.joint and self.sender.channel is Channel.WEBHOOK
 
     @property
     def forget(self) -> str:

@@ -11,8 +11,8 @@ from structlog.typing import FilteringBoundLogger
 from relay.model import Event
 from relay.plan import tells_nobody
 from relay.store import Store
+from relay.store.inboxes import Broken, Unplanned
 from relay.store.stored import AcceptedStep, FixedPlan, Held
-from relay.store.transfers import Broken, Unplanned
 
 
 async def settle(store: Store, log: FilteringBoundLogger, key: str, held: Held, one: Unplanned | Broken) -> None:

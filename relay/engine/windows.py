@@ -7,6 +7,8 @@ does so in small numbers, and ends in small numbers. Whom all went well with las
 from __future__ import annotations
 
 _FIRST = 2
+_AHEAD = 6
+"""Windows taken at a time: while one is on the wire, the next is at hand and the last is being recorded."""
 _MOST_KNOWN = 20_000
 
 
@@ -17,6 +19,10 @@ class Windows:
         self.most = most
         self._least = min(_FIRST, most)
         self._left: dict[str, int] = {}
+
+    def ahead(self, now: int | None = None) -> int:
+        """How many deliveries a pass takes at a time with such a window; None for one that begins."""
+        return _AHEAD * (self._least if now is None else now)
 
     def first(self, recipient: str) -> int:
         """What a pass begins with."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,9 +72,10 @@ class Script:
 
     @classmethod
     def read(cls, name: str) -> Script:
-        """The script in `lua/<name>.lua`, inside the frame all share; `--@queue` brings in `lua/queue.lua`."""
-        body = _lua(name)
-        return cls.of(name, _lua("frame").replace("--@operation", body.replace("--@queue", _lua("queue"))))
+        """The script in `lua/<name>.lua`, inside the frame all share; `--@queue` brings in `lua/queue.lua`, and
+        `--@use <other>` another script, as a function of its name."""
+        body = _USE.sub(_used, _lua(name)).replace("--@queue", _lua("queue"), 1)
+        return cls.of(name, _lua("frame").replace("--@operation", body))
 
     @classmethod
     def chain(cls, names: Sequence[str]) -> Self:
@@ -81,13 +83,21 @@ class Script:
         head = _lua("frame").partition("--@operation")[0]
         steps = [_lua("queue"), "local steps = {}"]
         for name in names:
-            steps += ["do", _lua(name), f"steps['{name}'] = operation", "end"]
+            steps += ["do", _USE.sub(_used, _lua(name)), f"steps['{name}'] = operation", "end"]
         return cls.of("+".join(names), head + _lua("chain").replace("--@steps", "\n".join(steps)))
 
     @classmethod
     def of(cls, name: str, text: str) -> Self:
         """A script and its digest."""
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+_USE = re.compile(r"^--@use (\w+)$", re.MULTILINE)
+
+
+def _used(line: re.Match[str]) -> str:
+    other = line[1]
+    return f"local {other}\ndo\n{_lua(other)}\n{other} = operation\nend"
 
 
 @cache

@@ -7,16 +7,15 @@ holds the queue under a lease, records its results and takes what is due in one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from dataclasses import dataclass
 
 import msgspec
 
 from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
-from relay.store.hints import hint_of, tag_of
+from relay.store.hints import SHARDS, Claim, hint_of, tag_of
+from relay.store.passes import Advanced, Result, advanced_of
 from relay.store.records import DeliveryRecord, Page
 from relay.store.stored import dump, reader
 
@@ -31,18 +30,6 @@ _STATUS = {
 }
 
 
-class Mark(StrEnum):
-    """What a result does to its delivery (`lua/advance.lua`)."""
-
-    DELIVERED = "d"
-    EXHAUSTED = "x"
-    CANCELED = "c"
-    AGAIN = "r"
-    BACK = "b"
-    PROBED = "p"
-    KEEP = "m"
-
-
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A delivery on its way into a queue. `lane` is the transfer whose order it keeps, '' for none;
     `rate` the endpoint's limit in requests a minute."""
@@ -54,50 +41,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     now_ms: int
     rate: int | None = None
-
-
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """A due delivery that this pass now has in flight. Of the `attempts` made, `base` do not count: those
-    before it was reopened, and probes before their time, as with `early` this one is. `lane` is as in
-    `Entry`."""
-
-    delivery: Delivery
-    attempts: int
-    base: int
-    sealed: str | None
-    early: bool = False
-    lane: str = ""
-
-
-class Result(msgspec.Struct, frozen=True, gc=False):
-    """What came of one delivery that was in flight. `next_at_ms` 0 with BACK: it waits as it did before.
-    `sealed` is the message to KEEP, or FORGET where one may be kept and is of no more use."""
-
-    of: Taken
-    mark: Mark
-    next_at_ms: int = 0
-    reason: str = ""
-    attempt: bytes = b""
-    sealed: str = ""
-
-
-FORGET = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """The answer to a step. `lease_until_ms` is set when another pass holds the queue; `lost` when this
-    one does no longer. When `released`, `next_due_ms` says when there is something to do again.
-    `incident_ms` is the beginning of what the partner was told of and is not over."""
-
-    taken: list[Taken] = field(default_factory=list)
-    failing_since_ms: int | None = None
-    breaker: Breaker = CLOSED
-    incident_ms: int | None = None
-    released: bool = False
-    next_due_ms: int | None = None
-    lease_until_ms: int | None = None
-    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +85,7 @@ class Queues:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._advance = GroupCommit(client, Script.read("advance"), most=64, lanes=2)
+        self._open = Script.read("open")
         self._enqueue = Script.read("enqueue")
         self._hold = Script.read("hold")
         self._reopen = Script.read("reopen")
@@ -181,9 +125,13 @@ class Queues:
         hold_until_ms: int | None = None,
         breaker: Breaker | None = None,
         results: Sequence[Result] = (),
+        claim: Claim | None = None,
+        told: bool = False,
     ) -> Advanced:
         """Record results and take up to `want` due deliveries, under the lease of `token`. `rate` is
-        requests a minute, 0 for no limit; it, the hold and the breaker are as the queue knows them when None."""
+        requests a minute, 0 for no limit; it, the hold and the breaker are as the queue knows them when None.
+        Where all data is on one server, `claim` is given back when the pass ends, and `told` has each delivery's
+        body with it."""
         op: list[bytes | str | int | float] = [
             f"r:{recipient}",
             token,
@@ -194,20 +142,29 @@ class Queues:
             "" if rate is None else rate,
             "" if hold_until_ms is None else hold_until_ms,
             "" if breaker is None else _kept(breaker) or "-",
+            "" if claim is None else tag_of(hint_of(channel_of(recipient)), recipient),
+            "" if claim is None else repr(claim.score),
+            "1" if told else "",
         ]
         for result in results:
-            of = result.of
-            op += (
-                of.delivery.id,
-                result.mark.value,
-                result.next_at_ms,
-                result.reason,
-                result.attempt,
-                result.sealed,
-                of.lane,
-                of.attempts,
-            )
-        return _advanced(await self._advance(tuple(op)))
+            op += result.flat
+        return advanced_of(await self._advance(tuple(op)))
+
+    async def begin(
+        self, channel: Channel, *, token: str, now_ms: int, until: float, most: int, lease_ms: int, want: int
+    ) -> tuple[int, list[tuple[Claim, Advanced]]]:
+        """Take up to `most` recipients that have something due, as `Hints.take` does, and begin a pass over each, with
+        up to `want` deliveries. How many were taken; who of them has something, or is another pass's. Only where all
+        data is on one server."""
+        each = max(1, -(-most // SHARDS))
+        hint = hint_of(channel)
+        ops = [(f"due:{hint}:{n}", now_ms, repr(until), each, token, lease_ms, want, "1") for n in range(SHARDS)]
+        taken, begun = 0, []
+        for reply in await self._client.run(self._open, ops):
+            taken += reply[0]
+            for at in range(1, len(reply), 2):
+                begun.append((Claim(reply[at].decode(), until), advanced_of(reply[at + 1])))
+        return taken, begun
 
     async def hold(self, recipient: str, *, held: bool, now_ms: int, breaker: Breaker = CLOSED) -> int | None:
         """Hold a recipient's deliveries back, or release them, behind a breaker; when the queue is next due."""
@@ -349,34 +306,6 @@ def _record(fields: dict[str, bytes], state: QueueState) -> DeliveryRecord:
         settled_at_ms=int(fields["z"]) if "z" in fields else None,
         reason=_REASONS.get(reason, reason) if reason is not None else None,
         kept="y" not in fields,
-    )
-
-
-def _advanced(reply: list[Any]) -> Advanced:
-    word = reply[0]
-    if word == b"busy":
-        return Advanced(lease_until_ms=int(reply[1]))
-    if word == b"lost":
-        return Advanced(lost=True)
-    early = reply[5] == b"1"
-    taken = [
-        Taken(
-            _DELIVERY.decode(reply[at + 1]),
-            int(reply[at + 2]),
-            int(reply[at + 4]),
-            reply[at + 3].decode() if reply[at + 3] else None,
-            early,
-            reply[at + 5].decode(),
-        )
-        for at in range(6, len(reply), 6)
-    ]
-    return Advanced(
-        taken=taken,
-        failing_since_ms=int(reply[1]) if reply[1] else None,
-        breaker=_BREAKER.decode(reply[3]) if reply[3] else CLOSED,
-        incident_ms=int(reply[4]) if reply[4] else None,
-        released=reply[2] != b"-",
-        next_due_ms=int(reply[2]) if reply[2] not in (b"-", b"") else None,
     )
 
 

@@ -30,7 +30,7 @@ from redis.exceptions import RedisError
 from relay.errors import RelayError
 from relay.model import AdminAgent, Endpoint, Partner, Producer, Token, TokenHolder
 from relay.preferences import Preferences
-from relay.store.client import Client, Script, translated
+from relay.store.client import Call, Client, Script, translated
 from relay.store.preferences import read_chosen
 from relay.store.records import Page
 from relay.store.sessions import Sessions
@@ -38,6 +38,7 @@ from relay.store.sessions import Sessions
 T = TypeVar("T")
 _SET = Script.read("registry_set")
 _READ = Script.read("registry_read")
+_UNCHANGED = Script.read("unchanged")
 _SWAP = Script.read("swap")
 _INDEX = "registry"
 
@@ -153,6 +154,12 @@ class Registry:
                     preferences=read_chosen(chosen),
                 )
         return changed
+
+    def unchanged(self, versions: Sequence[tuple[str, int]]) -> Call:
+        """The call that stops a chain where what one of these partners (its key, the version) has registered is another by
+        now. Only where all data is on one server."""
+        flat = [part for pair in versions for part in pair]
+        return Call(_UNCHANGED, [(f"p:{versions[0][0]}", *flat)])
 
     # --- endpoints --------------------------------------------------------------------------------
 

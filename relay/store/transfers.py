@@ -17,7 +17,8 @@ import orjson
 
 from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
 from relay.store.client import Call, Client, GroupCommit, Op, Script
-from relay.store.hints import Hint, tag_of
+from relay.store.hints import SHARDS, Hint, tag_of
+from relay.store.inboxes import Broken, Inbox, inbox_of, is_step, step_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
 from relay.store.registry import Contended
 from relay.store.stored import AcceptedStep, FixedPlan, Held, Named, dump, reader
@@ -61,33 +62,6 @@ class Acceptance(msgspec.Struct, frozen=True, gc=False):
     now_ms: int
 
 
-class Unplanned(msgspec.Struct, frozen=True, gc=False):
-    """One inbox entry: an event, all of whose audiences (or only `audience`) are to be told, by every
-    channel (or only `channel`)."""
-
-    member: str
-    sequence: int
-    audience: Audience | None
-    channel: Channel | None
-    step: AcceptedStep
-    body: bytes
-    plan: FixedPlan | None
-
-
-class Broken(msgspec.Struct, frozen=True, gc=False):
-    """An inbox entry of which something cannot be read, or is not there: as it is kept. `event_body` may be sound."""
-
-    member: str
-    step: bytes | None
-    event_body: bytes | None
-    plan: bytes | None
-
-    @property
-    def sequence(self) -> int:
-        """Of which event."""
-        return int(self.member.partition("~")[0])
-
-
 class Transfers:
     """Reading and changing transfers."""
 
@@ -103,6 +77,7 @@ class Transfers:
         self.fields = self._fields = GroupCommit(client, self._fields_of, lanes=2)
         self._whole = Script.read("whole")
         self._inbox = Script.read("inbox")
+        self._take_unplanned = Script.read("unplanned")
         self._plan = Script.read("plan")
         self._planned = Script.read("planned")
         self._retell = Script.read("retell")
@@ -164,17 +139,24 @@ class Transfers:
         """Record a refusal on the transfer, once an event."""
         await self._client.run(self._refuse, [(f"t:{key}", refusal.event_id, orjson.dumps(refusal))])
 
-    async def inboxes(self, keys: Sequence[str], most: int) -> list[tuple[Held | None, list[Unplanned | Broken]]]:
+    async def inboxes(self, keys: Sequence[str], most: int) -> list[Inbox]:
         """What each of these transfers has yet to plan, oldest first, at most `most` each. The standing is None where
         there is none, or it cannot be read."""
         replies = await self._client.run(self._inbox, [(f"t:{key}", most) for key in keys])
-        return [(_standing(r[0]) if r[0] else None, _unplanned(r[1:])) for r in replies]
+        return [inbox_of(reply) for reply in replies]
+
+    def taking(self, *, now_ms: int, until: float, most: int, most_each: int) -> Call:
+        """The call that takes up to `most` transfers that have something to plan, as `Hints.take` does, with what that
+        is, as `inboxes` tells; `batch_of` reads the replies. Only where all data is on one server."""
+        each = max(1, -(-most // SHARDS))
+        tail = (now_ms, repr(until), each, most_each)
+        return Call(self._take_unplanned, [(f"due:{Hint.PLAN}:{n}", *tail) for n in range(SHARDS)])
 
     async def mend(self, key: str, broken: Broken, step: AcceptedStep | None, plan: FixedPlan) -> bool:
         """Settle an inbox entry that cannot be read with this plan, and this step where its own cannot be; what stood
         there is put aside. False where it is not so any more."""
         fields: list[str | bytes] = [f"p:{broken.member}", broken.plan or "", dump(plan)]
-        if not _is_step(broken.step):
+        if not is_step(broken.step):
             fields += [f"i:{broken.sequence}", broken.step or "", b"" if step is None else dump(step)]
         (done,) = await self._client.run(self._mend, [(f"t:{key}", broken.member, *fields)])
         return bool(done)
@@ -268,48 +250,6 @@ class Transfers:
         return _records(keys, replies)
 
 
-def _unplanned(flat: Sequence[bytes]) -> list[Unplanned | Broken]:
-    found: list[Unplanned | Broken] = []
-    for at in range(0, len(flat), 4):
-        member, entry, body, plan = flat[at : at + 4]
-        sequence, audience, channel = (*member.decode().split("~"), "", "")[:3]
-        try:
-            found.append(
-                Unplanned(
-                    member.decode(),
-                    int(sequence),
-                    Audience(audience) if audience else None,
-                    Channel(channel) if channel else None,
-                    _STEP.decode(entry),
-                    body,
-                    None if plan is None else _PLAN.decode(plan),
-                )
-                if entry is not None and body is not None
-                else Broken(member.decode(), entry, body, plan)
-            )
-        except msgspec.DecodeError:
-            found.append(Broken(member.decode(), entry, body, plan))
-    return found
-
-
-def _standing(raw: bytes) -> Held | None:
-    try:
-        return _HELD.decode(raw)
-    except msgspec.DecodeError:
-        return None
-
-
-def _is_step(raw: bytes | None) -> bool:
-    return raw is not None and _step(raw) is not None
-
-
-def _step(raw: bytes) -> AcceptedStep | None:
-    try:
-        return _STEP.decode(raw)
-    except msgspec.DecodeError:
-        return None
-
-
 def _plan(raw: bytes) -> FixedPlan | None:
     try:
         return _PLAN.decode(raw)
@@ -329,7 +269,7 @@ def _records(keys: Sequence[str], replies: Sequence[Sequence[bytes]]) -> list[Tr
 
 def _record(key: str, fields: dict[str, bytes]) -> TransferRecord:
     held = _HELD.decode(fields["s"])
-    steps = [_step(fields[f"i:{n}"]) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
+    steps = [step_of(fields[f"i:{n}"]) for n in range(1, held.sequence + 1) if f"i:{n}" in fields]
     timeline = [_entry(fields, step) for step in steps if step is not None]
     refusals = [_refusal(raw) for name, raw in fields.items() if name.startswith("r:")]
     return TransferRecord(

@@ -74,7 +74,7 @@ def plan(services: Services) -> Callable[[], Awaitable[None]]:
         Registrations(services.store.registry),
         services.clock,
         services.log,
-        wake=lambda channel: None,
+        wake=lambda channel, to: None,
     )
 
     async def run() -> None:

@@ -24,7 +24,8 @@ from relay.breaker import CLOSED, Breaker, BreakerState, ramping
 from relay.embedded import EmbeddedValkey
 from relay.model import Attempt, Audience, Channel, Delivery, DeliveryStatus, Outcome, Recipient
 from relay.store.client import Client
-from relay.store.queues import Advanced, Entry, Mark, Queues, Result, Taken
+from relay.store.passes import Advanced, Mark, Result, Taken
+from relay.store.queues import Entry, Queues
 from relay.store.stored import dump
 
 LEASE = 100

@@ -28,7 +28,8 @@ from relay.model import (
 from relay.store.client import Call, Client, Script
 from relay.store.hints import Hint, Hints
 from relay.store.ledger import Ledger, Line
-from relay.store.queues import Advanced, Entry, Mark, Queues, Result, Taken
+from relay.store.passes import Advanced, Mark, Result, Taken
+from relay.store.queues import Entry, Queues
 from relay.store.stored import AcceptedStep, Activity, FixedPlan, Held, reader
 from relay.store.stored import dump as packed
 from relay.store.transfers import Acceptance, Accepted, Transfers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.errors import StoreFull, StoreUnavailable
-from relay.store.queues import Advanced, Mark
+from relay.store.passes import Advanced, Mark
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
 

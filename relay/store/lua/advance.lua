@@ -2,13 +2,15 @@
 -- lease. A pass that lost its lease records nothing.
 -- tag r:<recipient> · token, now, lease ms, want, still in flight,
 --   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), breaker ('' unchanged, '-' closed),
---   then for each result: delivery, verdict, next time, reason, attempt, sealed message, lane, attempts made before
+--   the tag of the hint by which this pass began and the score it was taken with (joint only: when the pass ends, the
+--   hint is given back; '' none), '1' for what each carries (joint only), then for each result: delivery, verdict, next time, reason, attempt, sealed message, lane, attempts made before
 --   verdicts: d delivered · x exhausted · c canceled · r try again · p a probe before its time, which counts for nothing · b back without an attempt (at 0: as it waited) ·
 --             m keep the sealed message and stay in flight; with the others '-' for it says that it may be forgotten
 -- -> { 'busy', lease until } · { 'lost' } ·
 --    { 'ok', failing since or '', next due or '' (released) or '-' (lease kept), breaker or '',
---      incident's beginning or '', 1 for a probe before its time, then for each delivery:
---      id, meta, attempts made, sealed message or false, attempts made before it was reopened, lane }
+--      incident's beginning or '', 1 for a probe before its time, version of what the partner of the first registered
+--      or '', then for each delivery: id, meta, attempts made, sealed message or false, attempts made before it was
+--      reopened, lane, its body ('' no longer kept, false not told: it is asked for) }
 --@queue
 
 -- What came of one delivery that was in flight and is no longer.
@@ -41,12 +43,12 @@ end
 -- than what it does.
 local function record_all(tag, now, a)
   local ids, lanes = {}, {}
-  for i = 9, #a, 8 do ids[#ids + 1] = a[i] end
+  for i = 12, #a, 8 do ids[#ids + 1] = a[i] end
   if #ids == 0 then return end
   local since = call('HMGET', key(tag, 'fly'), unpack(ids))
   local landed = {}
   for n, did in ipairs(ids) do
-    local i = 1 + 8 * n
+    local i = 4 + 8 * n
     if since[n] and a[i + 1] == 'm' then
       call('HSET', key(tag, 'd:' .. did), 'x', a[i + 5])
     elseif since[n] then
@@ -57,7 +59,7 @@ local function record_all(tag, now, a)
   if #landed > 0 then call('HDEL', key(tag, 'fly'), unpack(landed)) end
   if #lanes > 0 then call('HDEL', key(tag, 'busy'), unpack(lanes)) end
   for n, did in ipairs(ids) do
-    local i = 1 + 8 * n
+    local i = 4 + 8 * n
     if since[n] and a[i + 1] ~= 'm' then
       record(tag, now, did, a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], tonumber(a[i + 7]))
     end
@@ -103,6 +105,29 @@ local function probe(tag, turn)
   return { did }
 end
 
+-- Names in a delivery as it is kept. Within a text a quote has a backslash before it, so that these are names only;
+-- a value that has one itself is not told.
+local OF_TRANSFER, OF_AUDIENCE = '"transfer_key":"([^"\\]*)"', '"audience":"([^"\\]*)"'
+-- Of one call's bodies only so many bytes are told: many large ones at once would hold up everybody else.
+local room = 4 * 1024 * 1024
+local OF_PARTNER = '"partner":"([^"\\]*)"'
+
+local function body_of(meta, sequence)
+  local transfer, audience = string.match(meta, OF_TRANSFER), string.match(meta, OF_AUDIENCE)
+  if room <= 0 or not (transfer and audience) then return false end
+  local body = call('HGET', key('t:' .. transfer), 'b:' .. sequence .. ':' .. audience) or ''
+  room = room - #body
+  return body
+end
+
+-- The pass ends: its hint is as it was, or somebody made the recipient due since.
+local function give_back(hint, taken_at, tag, due)
+  local hints, member = key(hint, 'at'), string.sub(tag, 3)
+  local score = call('ZSCORE', hints, member)
+  if not score or tonumber(score) ~= tonumber(taken_at) then return end
+  if due == '' then call('ZREM', hints, member) else call('ZADD', hints, due, member) end
+end
+
 local function operation(tag, a)
   local q = key(tag, 'q')
   local token, now = a[1], tonumber(a[2])
@@ -110,7 +135,7 @@ local function operation(tag, a)
   local fly = key(tag, 'fly')
   if known[1] ~= token then
     if known[1] and tonumber(known[2]) > now then return { 'busy', known[2] } end
-    if #a > 8 or tonumber(a[5]) > 0 then return { 'lost' } end
+    if #a > 11 or tonumber(a[5]) > 0 then return { 'lost' } end
     for _, did in ipairs(call('HKEYS', fly)) do
       -- The pass that had it is dead. Its time has come already, so it waits as it did.
       local lane = call('HGET', key(tag, 'd:' .. did), 'l')
@@ -130,7 +155,7 @@ local function operation(tag, a)
   end
   local good, bad = false, false
   record_all(tag, now, a)
-  for i = 9, #a, 8 do
+  for i = 12, #a, 8 do
     if a[i + 1] == 'd' then good = true end
     if a[i + 4] ~= '' and (a[i + 1] == 'r' or a[i + 1] == 'p' or a[i + 1] == 'x') then bad = true end
   end
@@ -151,7 +176,7 @@ local function operation(tag, a)
     probe_at, turn, cap = tonumber(set[1]), tonumber(set[2]), tonumber(set[3])
   end
 
-  local reply = { 'ok', failing, '-', breaker or '', known[9] or '', '' }
+  local reply = { 'ok', failing, '-', breaker or '', known[9] or '', '', '' }
   local want = tonumber(a[4])
   if probe_at then want = now >= probe_at and a[5] == '0' and math.min(want, 1) or 0 end
   if cap then want = math.max(0, math.min(want, cap - tonumber(a[5]))) end
@@ -161,7 +186,7 @@ local function operation(tag, a)
   local flying, lanes = {}, {}
   local going = want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want)) or {}
   for _, did in ipairs(going) do
-    local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l', 't')
+    local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l', 't', 'q')
     if probe_at and tonumber(d[6] or '0') > now then reply[6] = '1' end
     if d[1] then
       flying[#flying + 1] = did
@@ -176,6 +201,11 @@ local function operation(tag, a)
       reply[#reply + 1] = d[3]
       reply[#reply + 1] = d[4] or '0'
       reply[#reply + 1] = d[5]
+      reply[#reply + 1] = a[11] == '1' and body_of(d[1], d[7])
+      if a[11] == '1' and reply[7] == '' then
+        local partner = string.match(d[1], OF_PARTNER)
+        if partner then reply[7] = call('GET', key('p:' .. partner, 'v')) or '0' end
+      end
     end
   end
   local taken = #flying / 2
@@ -193,6 +223,7 @@ local function operation(tag, a)
       due = string.format('%.0f', math.ceil(math.max(tonumber(due), base - slack)))
     end
     reply[3] = due
+    if a[9] ~= '' then give_back(a[9], a[10], tag, due) end
   else
     call('HSET', q, 'token', token, 'until', now + tonumber(a[3]))
   end

@@ -5,7 +5,7 @@
 --@queue
 local function operation(tag, a)
   local q = key(tag, 'q')
-  local known = call('HMGET', q, 'rate', 'held', 'hold', 'probe')
+  local known = call('HMGET', q, 'rate', 'held', 'hold', 'probe', 'token')
   if (known[1] or '') ~= a[1] then
     if a[1] ~= '' then call('HSET', q, 'rate', a[1]) else call('HDEL', q, 'rate') end
   end
@@ -50,7 +50,8 @@ local function operation(tag, a)
   local at
   if #due == 0 or #crowded > 0 then at = next_due(tag)
   else at = string.format('%.0f', math.max(tonumber(due[1]), tonumber(known[3] or '0'), tonumber(known[4] or '0'))) end
-  if a[2] ~= '' and at ~= '' then
+  -- Who has the queue sees it before the queue is given back, and while somebody has it, there is a hint too.
+  if a[2] ~= '' and at ~= '' and not known[5] then
     local hints, member = key(a[2], 'at'), string.sub(tag, 3)
     call('ZADD', hints, 'LT', at, member)
     -- Not before a time to come: who has taken the hint until before it is not to give it back (lua/due.lua).

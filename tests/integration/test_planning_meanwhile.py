@@ -1,9 +1,9 @@
-"""Does it matter that two plan the same event at once?"""
+"""Does it matter what happens elsewhere while an event is planned?"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
@@ -42,10 +42,38 @@ async def test_an_event_that_two_plan_at_once_is_counted_once(operator: Api, ser
     for _ in range(2):
         await store.hints.make_due(Hint.PLAN, [(event["transfer"]["id"], services.clock())])
         fan_out = FanOut(
-            store, services.config, slow, services.clock, services.log, wake=lambda channel: None
+            store, services.config, slow, services.clock, services.log, wake=lambda channel, to: None
         )
         planning.append(asyncio.create_task(fan_out.run()))
         await slow.one_came.wait()
     await asyncio.gather(*planning)
     counted = await store.counters.read()
     assert counted["relay_deliveries_pending|channel=webhook"] == 1
+
+
+class Meanwhile(Registrations):
+    """Something is registered right after it was asked what is."""
+
+    register: Callable[[], Awaitable[object]]
+
+    async def seen(self, partners: Iterable[str]) -> dict[str, tuple[int, Registered]]:
+        found = await super().seen(partners)
+        await self.register()
+        return found
+
+
+async def test_what_is_registered_while_an_event_is_planned_is_told(operator: Api, services: Services) -> None:
+    store, event = services.store, least()
+    source = await operator.partner("contoso")
+    await operator.ask("POST", "/v1/events", event, expect=202)
+    late = Meanwhile(store.registry)
+    late.register = lambda: source.ask(
+        "POST", "/v1/partners/contoso/endpoints", {"url": "https://hooks.partner-webhooks.com/in"}, expect=201
+    )
+    told: list[str] = []
+    fan_out = FanOut(store, services.config, late, services.clock, services.log, wake=lambda _, to: told.extend(to))
+    await fan_out.run()
+    (endpoint,) = await store.registry.list_endpoints("contoso")
+    assert told == [endpoint.id]
+    listed = await source.ask("GET", f"/v1/partners/contoso/endpoints/{endpoint.id}/deliveries")
+    assert [one["event_id"] for one in listed["data"]] == [event["id"]]
