@@ -59,10 +59,11 @@ class Rates:
                     return await self._served(port, server.pid, total)
 
                 async def ours(n: int) -> Cost:
-                    watch = Watch(web=running.web.pid, db=running.valkey.pid)
-                    load = await running.post(f"i{n}", total, 2)
+                    load, cost = await running.watched(
+                        f"i{n}", total, 2, web=running.web.pid, db=running.valkey.pid
+                    )
                     self._figures["ingest_p50_ms"] = median(load.seconds) * 1000
-                    return watch.cost(total)
+                    return cost
 
                 await self._rounds("ingest", "bare_server", bare, ours)
 

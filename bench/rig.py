@@ -139,6 +139,11 @@ class Relay:
 
     async def post(self, name: str, events: int, partners: int) -> Load:
         """Post events between the partners in turn, one a request, over CONNECTIONS connections."""
+        load, _ = await self.watched(name, events, partners)
+        return load
+
+    async def watched(self, name: str, events: int, partners: int, **pids: int) -> tuple[Load, Cost]:
+        """The same, and what these processes used from the first request on: making the bodies is no part of it."""
         bodies = [
             request(
                 "relay", _TOKEN, event(f"{name}-{n}", f"t-{name}-{n}", f"p{2 * n % partners}", f"p{(2 * n + 1) % partners}")
@@ -146,9 +151,11 @@ class Relay:
             for n in range(events)
         ]
         load = Load(bodies.__getitem__, events, CONNECTIONS)
+        watch = Watch(**pids)
         load.rate = await load.run("127.0.0.1", self.port)
+        cost = watch.cost(events)
         assert load.codes == {202: events}, load.codes
-        return load
+        return load, cost
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
