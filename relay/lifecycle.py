@@ -8,9 +8,11 @@ standing is stored or who is told.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from relay.model import MOVES_TO, EventType, Kind, Status
 
@@ -40,8 +42,7 @@ class Move(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, gc=False):
     """Where a transfer stands. `moved_ns` is the `occurred_at` of the last applied event.
 
     While `derived`, the status is the relay's own conclusion and `before` is where the producers left
@@ -55,8 +56,7 @@ class Standing:
     before: Status | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """What the event is, where the transfer stands after it, and, when refused, the reason in a sentence."""
 
     move: Move

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
+
 from relay import formats, view
 from relay.model import (
     Audience,
@@ -73,8 +75,7 @@ class Registered:
     preferences: Mapping[str, Preferences] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """The event as it was accepted."""
 
     event: Event

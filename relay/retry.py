@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from relay.model import Attempt, Outcome
 
 OVERLOADED = frozenset({Outcome.THROTTLED, Outcome.UNAVAILABLE})
@@ -31,8 +33,7 @@ class Schedule:
     retry_after_max_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True, gc=False):
     """Try again at a time; with `spent` False this attempt does not count. `hold_until_ms` holds back
     the whole endpoint, not only this delivery; `gone` disables it, and the delivery waits with it."""
 
@@ -42,8 +43,7 @@ class Again:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """No more attempts; `reason` is empty when it was delivered. `gone` disables the endpoint."""
 
     delivered: bool
@@ -52,12 +52,13 @@ class Settled:
 
 
 Decision = Again | Settled
+_DELIVERED = Settled(delivered=True)
 
 
 def decide(attempt: Attempt, *, made: int, schedule: Schedule, now_ms: int, chance: float) -> Decision:
     """What follows from `attempt`, the `made`-th of this schedule. `chance` is uniform in [0, 1)."""
     if attempt.outcome is Outcome.ACCEPTED:
-        return Settled(delivered=True)
+        return _DELIVERED
     if attempt.outcome in UNSPENT:
         if attempt.retry_after_s is not None:  # when it is asked again whether it is well: no sooner
             return Again(now_ms + round(attempt.retry_after_s * 1000 * (1 + schedule.jitter * chance)), spent=False)

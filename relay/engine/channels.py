@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import msgspec
 import orjson
 
 from relay.bounced import Bounces
@@ -43,8 +44,7 @@ Keep = Callable[[str], Awaitable[None]]
 """Store the sealed message with its delivery, before it is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """What one attempt needs. `number` counts all attempts of the delivery, from 1."""
 
     taken: Taken

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from relay.model import Channel
 from relay.store.client import Call, Client, GroupCommit, Op, Script
@@ -28,8 +29,7 @@ class Hint(StrEnum):
     REPLAY = "replay"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A member that was taken, and the score by which it is known to be still ours."""
 
     member: str

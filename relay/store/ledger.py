@@ -8,7 +8,8 @@ inside one slot, so a reader that goes on from a cursor misses nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from relay.model import Audience, Kind, Status
 from relay.store.client import Call, Client, Op, Script
@@ -22,8 +23,7 @@ _MOST_READ = 5_000
 """How many records a filtered list reads before it answers with what it has and a cursor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """What one event adds to one partner's records; `record` is None where only the feed grows."""
 
     partner: str

@@ -6,7 +6,6 @@ queue is due again, how the recipient has been doing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -75,14 +74,13 @@ class Result(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(msgspec.Struct, frozen=True):
     """The answer to a step. `lease_until_ms` is set when another pass holds the queue; `lost` when this
     one does no longer. When `released`, `next_due_ms` says when there is something to do again.
     `incident_ms` is the beginning of what the partner was told of and is not over. `version` is that of what
     the partner has registered, where it was told."""
 
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[Taken] = msgspec.field(default_factory=list)
     failing_since_ms: int | None = None
     breaker: Breaker = CLOSED
     incident_ms: int | None = None
@@ -93,8 +91,7 @@ class Advanced:
     version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """The first step of a pass, made together with those of others (`Queues.begin`)."""
 
     token: str
