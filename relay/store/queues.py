@@ -84,7 +84,7 @@ class Queues:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._advance = GroupCommit(client, Script.read("advance"), most=64, lanes=2)
+        self._advance = GroupCommit(client, Script.read("advance"), most=128)
         self._open = Script.read("open")
         self._enqueue = Script.read("enqueue")
         self._hold = Script.read("hold")

@@ -70,7 +70,7 @@ class Transfers:
         self._joint = "1" if (client.joint if joint is None else joint) else "0"
         self._look = GroupCommit(client, Script.read("look"))
         self._claim = GroupCommit(client, Script.read("claim"))
-        self._accept = GroupCommit(client, Script.read("accept"), most=64, lanes=4, confirm=True)
+        self._accept = GroupCommit(client, Script.read("accept"), lanes=2, confirm=True)
         self._index = GroupCommit(client, Script.read("index"))
         self._refuse = Script.read("refuse")
         self._fields_of = Script.read("fields")
