@@ -26,15 +26,18 @@ from relay.store.passes import Begun
 
 _MOST_DRAINS = 2_000
 _AT_ONCE = 256
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(slots=True)
 class _Active:
-    """A drain that runs here, the newest claim on its recipient's hint, and what was begun by that."""
+    """A drain that runs here, the newest claim on its recipient's hint, and what was begun by that; `told`: something
+    came for it."""
 
     drain: Drain | DailyDrain
     claim: Claim
     begun: Begun | None = None
+    told: bool = False
 
 
 class Dispatcher:
@@ -61,6 +64,9 @@ class Dispatcher:
         self._runner: asyncio.Task[None] | None = None
         self._again = False
         self._stopping = False
+        self._looked_at = 0.0
+        self._missed: set[str] = set()
+        """Who was told of while a pass over it was just beginning."""
 
     def wake(self) -> asyncio.Task[None] | None:
         """Look for due recipients, now or right after the look that is under way. The task ends when
@@ -76,11 +82,15 @@ class Dispatcher:
         elsewhere = not recipients
         for recipient in recipients:
             active = self._active.get(recipient)
-            if active is None:
-                elsewhere = True
-            else:
+            if active is not None:
+                active.told = True
                 active.drain.look_again()
-        if elsewhere:
+            else:
+                elsewhere = True
+                if self._runner is not None:
+                    self._missed.add(recipient)
+        # Others may have something due too, and who plans without end never comes to look for them.
+        if elsewhere or asyncio.get_running_loop().time() - self._looked_at > _LOOK_EVERY_S:
             self.wake()
 
     async def idle(self) -> None:
@@ -104,6 +114,7 @@ class Dispatcher:
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._runner = None
+        self._missed.clear()
         if not task.cancelled() and task.exception() is not None:
             # The database is away: the next wake, at the latest the sweep's, looks again.
             self._log.warning("dispatch.interrupted", hint=self._hint, error=type(task.exception()).__name__)
@@ -111,6 +122,7 @@ class Dispatcher:
     async def _look(self) -> None:
         while self._again and not self._stopping:
             self._again = False
+            self._looked_at = asyncio.get_running_loop().time()
             while (room := _MOST_DRAINS - len(self._tasks)) > 0 and not self._stopping:
                 most = min(room, _AT_ONCE)
                 taken = await (self._begin(most) if self._tools.told else self._take(most))
@@ -140,6 +152,10 @@ class Dispatcher:
             want=tools.windows.ahead(),
         )
         for claim, step in begun:
+            if step is None:
+                # It is taken until the lease is over, and so comes round again.
+                self._log.error("drain.failed", recipient=claim.member, detail="its queue cannot be read")
+                continue
             # Another pass had it when this was asked, perhaps one of ours that has ended since: it is asked again.
             busy = step.lease_until_ms is not None
             self._drain(claim, None if busy else Begun(token, step, now + tools.lease_ms))
@@ -169,6 +185,8 @@ class Dispatcher:
             active = _Active(self._pass_over(claim, begun), claim)
             active.drain.stopping = self._stopping
             self._active[recipient] = active
+            if recipient in self._missed:
+                active.drain.look_again()
             try:
                 due = await active.drain.run()
                 if active.claim is claim and not active.drain.given_back:
@@ -185,5 +203,6 @@ class Dispatcher:
             # Somebody made the recipient due while it was being drained: look again, or it would wait
             # for its hint to run out; when stopping too, so that the next worker finds it at once.
             claim, begun = active.claim, active.begun
-        if len(self._tasks) >= _MOST_DRAINS:
+        # What came after the last step, and before the pass had heard that it was the last, has a hint.
+        if active.told or len(self._tasks) >= _MOST_DRAINS:
             self.wake()

@@ -148,7 +148,7 @@ class Drain:
 
     def look_again(self) -> None:
         """Something was put in the queue: it need not wait long for what is on the wire, where there is room beside."""
-        if not self._ready and self._want() > 0 and not self._told_of_more:
+        if self._want() > 0 and not self._told_of_more:
             self._told_of_more = True
             self._bell.ring_soon()
 
@@ -253,7 +253,7 @@ class Drain:
             self._results.append(Result(one, Mark.BACK))
             if not self._hold:
                 self._hold = True
-                self._tools.watch.hold_soon(self._recipient)
+                self._tools.watch.hold_soon(endpoint)
             return False
         return True
 

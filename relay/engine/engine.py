@@ -186,6 +186,7 @@ class Engine:
             yield store.hints.rebuild
         yield self._timekeeper.run
         yield self._replayer.step
+        yield self.deliver  # before what may go on for as long as there is something to plan
         yield self.fan_out
         yield self.deliver
         if self._postmaster is not None:

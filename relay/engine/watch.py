@@ -24,6 +24,7 @@ from relay.model import (
 )
 from relay.notices import Notice, tell
 from relay.store import Store
+from relay.store.hints import Hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,23 @@ class Watch:
         self._store = store
         self._patience = patience
         self._log = log
-        self._tasks: set[asyncio.Task[int | None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def hold_soon(self, recipient: str) -> None:
+    def hold_soon(self, endpoint: Endpoint) -> None:
         """An endpoint was found disabled while its queue is not held: hold it."""
-        task = asyncio.get_running_loop().create_task(
-            self._store.queues.hold(recipient, held=True, now_ms=0)
-        )
+        task = asyncio.get_running_loop().create_task(self._hold(endpoint))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _hold(self, endpoint: Endpoint) -> None:
+        store = self._store
+        await store.queues.hold(endpoint.id, held=True, now_ms=0)
+        now = await store.registry.get_endpoint(endpoint.partner, endpoint.id)
+        if now is not None and now.state is EndpointState.ENABLED:
+            # It was enabled meanwhile, and its queue released before this held it.
+            due = await store.queues.hold(endpoint.id, held=False, now_ms=0)
+            if due is not None:
+                await store.hints.make_due(Hint.WEBHOOK, [(endpoint.id, due)])
 
     async def gone(self, delivery: Delivery, last: Attempt, now_ms: int) -> None:
         """The endpoint answered 410: it asks not to be called again (Standard Webhooks 1.0.0)."""

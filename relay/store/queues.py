@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -152,18 +153,18 @@ class Queues:
 
     async def begin(
         self, channel: Channel, *, token: str, now_ms: int, until: float, most: int, lease_ms: int, want: int
-    ) -> tuple[int, list[tuple[Claim, Advanced]]]:
+    ) -> tuple[int, list[tuple[Claim, Advanced | None]]]:
         """Take up to `most` recipients that have something due, as `Hints.take` does, and begin a pass over each, with
-        up to `want` deliveries. How many were taken; who of them has something, or is another pass's. Only where all
-        data is on one server."""
+        up to `want` deliveries. How many were taken; who of them has something, or is another pass's, or (None) has
+        what cannot be read. Only where all data is on one server."""
         each = max(1, -(-most // SHARDS))
         hint = hint_of(channel)
         ops = [(f"due:{hint}:{n}", now_ms, repr(until), each, token, lease_ms, want, "1") for n in range(SHARDS)]
-        taken, begun = 0, []
+        taken, begun = 0, list[tuple[Claim, Advanced | None]]()
         for reply in await self._client.run(self._open, ops):
             taken += reply[0]
             for at in range(1, len(reply), 2):
-                begun.append((Claim(reply[at].decode(), until), advanced_of(reply[at + 1])))
+                begun.append((Claim(reply[at].decode(), until), _if_sound(reply[at + 1])))
         return taken, begun
 
     async def hold(self, recipient: str, *, held: bool, now_ms: int, breaker: Breaker = CLOSED) -> int | None:
@@ -267,6 +268,13 @@ class Queues:
         ]
         flying = int(await self._client.ask("HLEN", self._client.key(f"r:{recipient}", "fly")))
         return {**dict(zip(names, sizes, strict=True)), "fly": flying}
+
+
+def _if_sound(reply: list[Any]) -> Advanced | None:
+    try:
+        return None if reply[0] == b"failed" else advanced_of(reply)
+    except msgspec.DecodeError:
+        return None
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, bytes]:

@@ -1,12 +1,21 @@
-"""What if a queue is taken again before its last pass has heard that it ended?"""
+"""What if passes over a queue meet, or who plans and who delivers?
+
+A pass may end in the database before its process hears of it, and begin there before it does; others may be busy
+without end; another worker may have looked in between.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from relay.engine.dispatch import Dispatcher
+from relay.engine.engine import Engine
+from relay.engine.fanout import FanOut
+from relay.model import Channel
 from relay.store.passes import Advanced
 from relay.store.queues import Queues
 from tests.fakes.partner import Answer
@@ -15,8 +24,9 @@ from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
 
 
+@pytest.mark.parametrize("again", [Engine.sweep, Engine.fan_out], ids=["swept", "only told"])
 async def test_a_pass_that_begins_before_the_last_has_heard_of_its_end_is_not_lost(
-    world: Inside, monkeypatch: pytest.MonkeyPatch
+    world: Inside, again: Callable[[Engine], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to the last step of a pass comes late. What is put in the queue meanwhile is taken by the next, and
     is not left in flight until a lease is over."""
@@ -36,13 +46,9 @@ async def test_a_pass_that_begins_before_the_last_has_heard_of_its_end_is_not_lo
     async with asyncio.timeout(30):
         await ended.wait()
     await world.api.post(step("tr-2", "created", 1, source="contoso"))
-    await world.engine.sweep()
+    await again(world.engine)
     go_on.set()
-
-    async def both() -> bool | None:
-        return True if len(world.hooks.requests) == 2 else None
-
-    await eventually(both, "both are delivered", 10)
+    await world.hooks.wait_for(2, timeout=10)
 
 
 async def test_a_transfer_with_quotes_and_backslashes_in_its_id_is_told(world: Inside) -> None:
@@ -64,3 +70,110 @@ async def test_what_comes_while_a_request_hangs_goes_beside_it(world: Inside) ->
     await world.engine.fan_out()
     await world.hooks.wait_for(2, timeout=5)
     world.hooks.release()
+
+
+async def test_what_comes_before_a_pass_has_heard_of_its_beginning_goes_beside_it(
+    world: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.api.register("contoso", world.hooks)
+    begin, begun, go_on = Queues.begin, asyncio.Event(), asyncio.Event()
+
+    async def late(self: Queues, *args: Any, **more: Any) -> Any:
+        answer = await begin(self, *args, **more)
+        if answer[1] and not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(Queues, "begin", late)
+    world.hooks.answers(Answer(hang=True))
+    await world.api.post(step("tr-1", "created", 1, source="contoso"))
+    await world.engine.fan_out()
+    async with asyncio.timeout(30):
+        await begun.wait()
+    await world.api.post(step("tr-2", "created", 1, source="contoso"))
+    await world.engine.fan_out()
+    go_on.set()
+    await world.hooks.wait_for(2, timeout=5)
+    world.hooks.release()
+
+
+@pytest.mark.parametrize("what", ["a delivery", "a breaker", "a queue"])
+async def test_what_cannot_be_read_of_one_queue_is_for_nobody_else_to_suffer_from(
+    world: Inside, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await world.api.register("contoso", world.hooks)
+    good = await world.api.register("fabrikam", world.hooks)
+    monkeypatch.setattr(Dispatcher, "tell", lambda *_: None)
+    for n in range(3):
+        await world.api.post(step(f"tr-{n}", "created", 1))
+    await world.engine.fan_out()
+    client = world.services.store.client
+    match what:
+        case "a delivery":
+            (first, *_) = await client.plain.zrange(client.key(f"r:{bad.endpoint}", "all"), 0, -1)
+            await client.ask("HSET", client.key(f"r:{bad.endpoint}", f"d:{first.decode()}"), "m", b"{")
+        case "a breaker":
+            await client.ask("HSET", client.key(f"r:{bad.endpoint}", "q"), "breaker", b'{"state":"of another time"}')
+        case "a queue":
+            await client.ask("SET", client.key(f"r:{bad.endpoint}", "again"), "no sorted set")
+    await world.engine.deliver()
+    await world.engine.idle()
+    assert {request.path for request in world.hooks.requests} == {good.path}
+    assert len(world.hooks.requests) == 3
+
+
+async def test_a_retry_is_not_put_off_by_planning_without_end(world: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is planned is all for an endpoint whose pass is under way; another's retry is due."""
+    await world.api.register("contoso", world.hooks)
+    busy = await world.api.register("fabrikam", world.hooks)
+    world.hooks.answers(Answer(500))
+    await world.api.post(step("tr-1", "created", 1, source="contoso", target="elsewhere"))
+    await world.sweep()
+    world.hooks.answers(Answer(hang=True))
+    await world.api.post(step("tr-2", "created", 1, source="fabrikam", target="elsewhere"))
+    await world.engine.fan_out()
+    await world.hooks.wait_for(2)
+    world.pass_time(15)
+
+    async def without_end(_: FanOut) -> None:
+        async with asyncio.timeout(5):
+            while len(world.hooks.requests) < 3:
+                await asyncio.sleep(0.01)
+                world.engine._wake(Channel.WEBHOOK, [busy.endpoint])
+
+    monkeypatch.setattr(FanOut, "run", without_end)
+    await world.engine.fan_out()
+    world.hooks.release()
+
+
+async def test_what_a_worker_leaves_another_that_has_looked_before_takes_at_once(world: Inside) -> None:
+    """The first one's pass outlasts its claim; the second looks, and is to come back when that lease is over."""
+    contoso = await world.api.register("contoso", world.hooks)
+    other, lease_s = Engine(world.services), world.services.config.worker.lease_seconds
+    world.hooks.answers(Answer(hang=True), Answer(hang=True))
+    for n in range(2):
+        await world.api.post(step(f"tr-{n}", "created", 1, source="contoso", target="elsewhere"))
+    await world.engine.fan_out()
+    await world.hooks.wait_for(2)
+    world.pass_time(lease_s - 1)
+    world.engine._wake(Channel.WEBHOOK, [contoso.endpoint])  # its next step renews the lease
+
+    async def renewed() -> bool | None:
+        key = world.services.store.client.key(f"r:{contoso.endpoint}", "q")
+        until = await world.services.store.client.ask("HGET", key, "until")
+        return True if int(until) > world.clock() + 2_000 else None
+
+    await eventually(renewed, "the lease is renewed")
+    world.pass_time(2)
+    await other.deliver()
+    await other.idle()
+    for n in range(2, 20):
+        await world.api.post(step(f"tr-{n}", "created", 1, source="contoso", target="elsewhere"))
+    await world.engine.fan_out()
+    world.hooks.release()
+    await world.engine.stop(5)
+    await other.sweep()
+    await other.idle()
+    assert len(world.hooks.requests) == 20
+    await other.stop(5)

@@ -120,11 +120,15 @@ local function body_of(meta, sequence)
   return body
 end
 
--- The pass ends: its hint is as it was, or somebody made the recipient due since.
+-- The pass ends. Where its hint is not as it was, somebody made the recipient due since, or has taken it and was told
+-- to come back when this lease is over: which it is now.
 local function give_back(hint, taken_at, tag, due)
   local hints, member = key(hint, 'at'), string.sub(tag, 3)
   local score = call('ZSCORE', hints, member)
-  if not score or tonumber(score) ~= tonumber(taken_at) then return end
+  if not score or tonumber(score) ~= tonumber(taken_at) then
+    if due ~= '' then call('ZADD', hints, 'LT', due, member) end
+    return
+  end
   if due == '' then call('ZREM', hints, member) else call('ZADD', hints, due, member) end
 end
 
