@@ -45,11 +45,12 @@ class Watch:
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def hold_soon(self, endpoint: Endpoint) -> None:
-        """An endpoint was found disabled while its queue is not held: hold it."""
+    def hold_soon(self, endpoint: Endpoint) -> asyncio.Task[None]:
+        """An endpoint was found disabled while its queue is not held: hold it. The task ends when it is."""
         task = asyncio.get_running_loop().create_task(self._hold(endpoint))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _hold(self, endpoint: Endpoint) -> None:
         store = self._store
