@@ -61,8 +61,7 @@ class Hints:
 
     async def take(self, hint: Hint, *, now_ms: int, until: float, most: int) -> list[Claim]:
         """Up to `most` due members, hidden from others until `until` (Unix ms, made unique by a fraction)."""
-        each = max(1, -(-most // SHARDS))
-        ops: list[Op] = [(f"due:{hint}:{n}", now_ms, repr(until), each) for n in range(SHARDS)]
+        ops = taking(hint, now_ms=now_ms, until=until, most=most)
         replies = await self._client.run(self._take, ops)
         return [Claim(member.decode(), until) for reply in replies for member in reply]
 
@@ -107,6 +106,12 @@ class Hints:
                     hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
                 await self._client.run(self._index, [(tag_of(hint, member), "at", "NX", 0, member)])
         return found
+
+
+def taking(hint: Hint, *, now_ms: int, until: float, most: int) -> list[Op]:
+    """The operations, one a shard, of a script that takes up to `most` members, as `lua/take.lua` does."""
+    each = max(1, -(-most // SHARDS))
+    return [(f"due:{hint}:{n}", now_ms, repr(until), each) for n in range(SHARDS)]
 
 
 def hint_of(channel: Channel) -> Hint:

@@ -15,7 +15,7 @@ import msgspec
 from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
-from relay.store.hints import SHARDS, Claim, hint_of, tag_of
+from relay.store.hints import Claim, hint_of, tag_of, taking
 from relay.store.passes import Advanced, Result, advanced_of
 from relay.store.records import DeliveryRecord, Page
 from relay.store.stored import dump, reader
@@ -157,9 +157,8 @@ class Queues:
         """Take up to `most` recipients that have something due, as `Hints.take` does, and begin a pass over each, with
         up to `want` deliveries. How many were taken; who of them has something, or is another pass's, or (None) has
         what cannot be read. Only where all data is on one server."""
-        each = max(1, -(-most // SHARDS))
-        hint = hint_of(channel)
-        ops = [(f"due:{hint}:{n}", now_ms, repr(until), each, token, lease_ms, want, "1") for n in range(SHARDS)]
+        taking_them = taking(hint_of(channel), now_ms=now_ms, until=until, most=most)
+        ops = [(*op, token, lease_ms, want) for op in taking_them]
         taken, begun = 0, list[tuple[Claim, Advanced | None]]()
         for reply in await self._client.run(self._open, ops):
             taken += reply[0]

@@ -17,7 +17,7 @@ import orjson
 
 from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
 from relay.store.client import Call, Client, GroupCommit, Op, Script
-from relay.store.hints import SHARDS, Hint, tag_of
+from relay.store.hints import Hint, tag_of, taking
 from relay.store.inboxes import Broken, Inbox, inbox_of, is_step, step_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord
 from relay.store.registry import Contended
@@ -148,9 +148,8 @@ class Transfers:
     def taking(self, *, now_ms: int, until: float, most: int, most_each: int) -> Call:
         """The call that takes up to `most` transfers that have something to plan, as `Hints.take` does, with what that
         is, as `inboxes` tells; `batch_of` reads the replies. Only where all data is on one server."""
-        each = max(1, -(-most // SHARDS))
-        tail = (now_ms, repr(until), each, most_each)
-        return Call(self._take_unplanned, [(f"due:{Hint.PLAN}:{n}", *tail) for n in range(SHARDS)])
+        ops = taking(Hint.PLAN, now_ms=now_ms, until=until, most=most)
+        return Call(self._take_unplanned, [(*op, most_each) for op in ops])
 
     async def mend(self, key: str, broken: Broken, step: AcceptedStep | None, plan: FixedPlan) -> bool:
         """Settle an inbox entry that cannot be read with this plan, and this step where its own cannot be; what stood

@@ -3,7 +3,8 @@
 -- tag r:<recipient> · token, now, lease ms, want, still in flight,
 --   requests a minute ('' as it was, 0 no limit), hold until ('' unchanged), breaker ('' unchanged, '-' closed),
 --   the tag of the hint by which this pass began and the score it was taken with (joint only: when the pass ends, the
---   hint is given back; '' none), '1' for what each carries (joint only), then for each result: delivery, verdict, next time, reason, attempt, sealed message, lane, attempts made before
+--   hint is given back; '' none), '1' for what each carries (joint only),
+--   then for each result: delivery, verdict, next time, reason, attempt, sealed message, lane, attempts made before
 --   verdicts: d delivered · x exhausted · c canceled · r try again · p a probe before its time, which counts for nothing · b back without an attempt (at 0: as it waited) ·
 --             m keep the sealed message and stay in flight; with the others '-' for it says that it may be forgotten
 -- -> { 'busy', lease until } · { 'lost' } ·
@@ -108,15 +109,16 @@ end
 -- Names in a delivery as it is kept. Within a text a quote has a backslash before it, so that these are names only;
 -- a value that has one itself is not told.
 local OF_TRANSFER, OF_AUDIENCE = '"transfer_key":"([^"\\]*)"', '"audience":"([^"\\]*)"'
--- Of one call's bodies only so many bytes are told: many large ones at once would hold up everybody else.
-local room = 4 * 1024 * 1024
 local OF_PARTNER = '"partner":"([^"\\]*)"'
+
+-- Of one call's bodies only so many bytes are told: many large ones at once would hold up everybody else.
+local left_to_tell = 4 * 1024 * 1024
 
 local function body_of(meta, sequence)
   local transfer, audience = string.match(meta, OF_TRANSFER), string.match(meta, OF_AUDIENCE)
-  if room <= 0 or not (transfer and audience) then return false end
+  if left_to_tell <= 0 or not (transfer and audience) then return false end
   local body = call('HGET', key('t:' .. transfer), 'b:' .. sequence .. ':' .. audience) or ''
-  room = room - #body
+  left_to_tell = left_to_tell - #body
   return body
 end
 
