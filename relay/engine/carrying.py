@@ -6,14 +6,18 @@ the feed of each partner that is told. Decisions are made before; nothing here a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from relay.model import Audience, Channel, Delivery, Event
 from relay.plan import Plan, Registered
+from relay.store.hints import Claim
 from relay.store.inboxes import Unplanned
 from relay.store.ledger import Line
+from relay.store.passes import Advanced, Begun, Opening, Taken
 from relay.store.queues import Entry, channel_of, recipients_of
 from relay.store.stored import Activity, FixedPlan, Held, dump, named
 
@@ -36,10 +40,34 @@ def kept(job: Job) -> tuple[str, str, FixedPlan, dict[str, bytes]]:
     return job.key, job.unplanned.member, job.plan, bodies
 
 
-def due_of(entries: Sequence[Entry], replies: Sequence[bytes]) -> list[tuple[Channel, tuple[str, int]]]:
-    """The recipients that have something due, each with the time, by channel."""
+def due_of(
+    entries: Sequence[Entry], replies: Sequence[bytes | list[bytes]]
+) -> list[tuple[Channel, tuple[str, int]]]:
+    """The recipients that have something due and no pass that began with it, each with the time, by channel."""
     pairs = zip(recipients_of(entries), replies, strict=True)
-    return [(channel_of(to), (to, int(at))) for to, at in pairs if at]
+    return [(channel_of(to), (to, int(at))) for to, at in pairs if at and isinstance(at, bytes)]
+
+
+def begun_of(
+    entries: Sequence[Entry],
+    replies: Sequence[bytes | list[bytes]],
+    opening: Opening,
+    versions: Mapping[str, int],
+    not_ours: Collection[str],
+) -> list[tuple[Claim, Begun]]:
+    """The passes that began, each with the version of what its partner has registered. What is carried by deliveries
+    of the transfers that are `not_ours` is asked for: somebody else fixed it."""
+    at_hand = {entry.delivery_id: entry.taken for entry in entries if entry.taken is not None}
+    passes = []
+    for recipient, ids in zip(recipients_of(entries), replies, strict=True):
+        if not isinstance(ids, list):
+            continue
+        taken = [at_hand[one.decode()] for one in ids]
+        if not_ours:
+            taken = [replace(one, body=None) if one.delivery.transfer_key in not_ours else one for one in taken]
+        step = Advanced(taken=taken, version=versions.get(taken[0].delivery.recipient.partner or ""))
+        passes.append((Claim(recipient, opening.until), Begun(opening.token, step, int(opening.until))))
+    return passes
 
 
 def as_first_given(event: Event, held: Held) -> Event:
@@ -68,18 +96,21 @@ def fixed(made: Plan) -> FixedPlan:
     )
 
 
-def entry_of(made: Delivery, unordered: Sequence[str], registered: dict[str, Registered]) -> Entry:
+def entry_of(made: Delivery, job: Job, registered: dict[str, Registered]) -> Entry:
     to = made.recipient
     known = registered.get(to.partner or "")
     endpoint = known.endpoints.get(to.endpoint or "") if known is not None else None
+    lane = "" if made.id in job.plan.unordered else made.transfer_key
+    body = job.bodies.get(to.audience) if to.channel is Channel.WEBHOOK else None
     return Entry(
         recipient=to.id,
         delivery_id=made.id,
         meta=dump(made),
-        lane="" if made.id in unordered else made.transfer_key,
+        lane=lane,
         sequence=made.sequence,
         now_ms=made.created_at_ms,
         rate=None if endpoint is None else endpoint.rate_limit,
+        taken=None if body is None else Taken(made, 0, 0, None, False, lane, body),
     )
 
 

@@ -22,7 +22,7 @@ from relay.engine.tools import Tools
 from relay.errors import StoreError
 from relay.people import is_daily
 from relay.store.hints import SHARDS, Claim, Hint
-from relay.store.passes import Begun
+from relay.store.passes import Begun, Opening
 
 _MOST_DRAINS = 2_000
 _AT_ONCE = 256
@@ -93,16 +93,34 @@ class Dispatcher:
         if elsewhere or asyncio.get_running_loop().time() - self._looked_at > _LOOK_EVERY_S:
             self.wake()
 
+    def opening(self, most: int) -> Opening | None:
+        """By what up to `most` passes may begin in the step that plans what they send; None when none may."""
+        tools = self._tools
+        if self._stopping or not tools.told or len(self._tasks) + most > _MOST_DRAINS:
+            return None
+        self._count += 1
+        until = self._clock() + tools.lease_ms + random.random()
+        return Opening(f"{self._name}-{self._count}", until, tools.windows.ahead())
+
+    def opened(self, passes: Sequence[tuple[Claim, Begun]]) -> None:
+        """These began so, and go on here."""
+        for claim, begun in passes:
+            self._drain(claim, begun)
+
     async def idle(self) -> None:
         """Wait until nothing runs here."""
         while self._tasks or self._runner is not None:
             await asyncio.wait([*self._tasks, *([self._runner] if self._runner is not None else [])])
 
-    async def stop(self, within_s: float) -> None:
-        """Take nothing more, finish what is in flight, release the leases."""
+    def close(self) -> None:
+        """Take nothing more."""
         self._stopping = True
         for active in self._active.values():
             active.drain.stopping = True
+
+    async def stop(self, within_s: float) -> None:
+        """Take nothing more, finish what is in flight, release the leases."""
+        self.close()
         if self._runner is not None:
             # What it has just taken is given back by a drain of its own.
             await asyncio.wait([self._runner], timeout=within_s)

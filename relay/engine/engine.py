@@ -56,7 +56,6 @@ class Engine:
         config, store = services.config, services.store
         registrations = Registrations(store.registry)
         self.recorder = Recorder(services.log, store.counters)
-        self._fan_out = FanOut(store, config, registrations, services.clock, services.log, self._wake)
         self._round = _Round()
         self._replayer = Replayer(store, services.clock, services.log, self._wake)
         self._sweeps = 0
@@ -154,6 +153,10 @@ class Engine:
                 daily=mails,
             )
 
+        self._fan_out = FanOut(
+            store, config, registrations, services.clock, services.log, self._wake, self._dispatchers[Channel.WEBHOOK]
+        )
+
     async def fan_out(self) -> None:
         """Plan what is due; returns when nothing is left to plan."""
         self._round.again = True
@@ -208,13 +211,17 @@ class Engine:
 
     async def stop(self, within_s: float) -> None:
         """Take nothing more, finish what is in flight, release the leases."""
+        self._fan_out.stopping = True
+        for dispatcher in self._dispatchers.values():
+            dispatcher.close()
+        if self._round.task is not None:
+            # Passes may have begun by what it is waiting for: they give back what they have.
+            await asyncio.wait([self._round.task], timeout=within_s)
         await asyncio.gather(
             self._replayer.stop(within_s),
             self._retainer.stop(within_s),
             *(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()),
         )
-        if self._round.task is not None:
-            await asyncio.wait([self._round.task], timeout=within_s)
         await self._services.store.counters.flush()
 
     def _wake(self, channel: Channel, recipients: Sequence[str] = ()) -> None:

@@ -12,11 +12,12 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from relay.config import Config
-from relay.engine.carrying import Job, as_first_given, due_of, entry_of, fixed, kept, lines_of
+from relay.engine.carrying import Job, as_first_given, begun_of, due_of, entry_of, fixed, kept, lines_of
 from relay.engine.deadlines import rules_of, scheduled
 from relay.engine.registered import Registrations
 from relay.engine.unreadable import settle
@@ -27,9 +28,10 @@ from relay.plan import PARTNERS, Plan, Registered, Step, party_key, plan, tells_
 from relay.preferences import slot
 from relay.store import Store
 from relay.store.client import Call
-from relay.store.hints import SHARDS, Hint, hint_of
+from relay.store.hints import SHARDS, Claim, Hint, hint_of
 from relay.store.inboxes import Batch, Broken, Unplanned, batch_of
 from relay.store.ledger import Line
+from relay.store.passes import Begun, Opening
 from relay.store.queues import Entry
 from relay.store.stored import Held
 
@@ -55,8 +57,21 @@ class _Done:
     following: Batch | None
 
 
+class Opener(Protocol):
+    """Who runs passes that begin in the step that plans."""
+
+    def opening(self, most: int) -> Opening | None:
+        """By what up to `most` of them may begin; None when none may."""
+        ...
+
+    def opened(self, passes: Sequence[tuple[Claim, Begun]]) -> None:
+        """Those that did."""
+        ...
+
+
 class FanOut:
-    """Plans everything that is due, by one `run` at a time."""
+    """Plans everything that is due, by one `run` at a time. `stopping` makes it finish what was taken and take no
+    more."""
 
     def __init__(
         self,
@@ -66,7 +81,10 @@ class FanOut:
         clock: Callable[[], int],
         log: FilteringBoundLogger,
         wake: Callable[[Channel, Sequence[str]], None],
+        opener: Opener | None = None,
     ) -> None:
+        self._opener = opener if store.client.joint else None
+        self.stopping = False
         self._store = store
         self._config = config
         self._registrations = registrations
@@ -106,7 +124,7 @@ class FanOut:
             self._ended.append(task)
 
     async def _rounds(self) -> None:
-        batch: Batch | None = await self._take()
+        batch = None if self.stopping else await self._take()
         while batch is not None and batch.claims:
             if len(batch.claims) == _TRANSFERS and len(self._running) < _AT_ONCE:
                 self._begin()
@@ -130,7 +148,7 @@ class FanOut:
 
     async def _round(self, batch: Batch) -> Batch | None:
         """Plan what was taken; what was taken next."""
-        more = len(batch.claims) >= _TRANSFERS // SHARDS  # else no shard has more to give
+        more = not self.stopping and len(batch.claims) >= _TRANSFERS // SHARDS  # else no shard has more to give
         read = await self._read(batch)
         done = await self._at_once(read, batch, more) if self._store.client.joint else None
         if done is None:
@@ -216,7 +234,9 @@ class FanOut:
         jobs = [self._plan(*one, registered) for one in read]
         new = [job for job in jobs if job.unplanned.plan is None]
         await self._wait_for_parties(jobs)
-        entries, calls = self._carrying(jobs, registered)
+        opener = self._opener
+        opening = None if opener is None else opener.opening(sum(len(job.plan.deliveries) for job in jobs))
+        entries, calls = self._carrying(jobs, registered, opening)
         first = []
         if known:
             first.append(store.registry.unchanged([(party, version) for party, (version, _) in known.items()]))
@@ -227,10 +247,17 @@ class FanOut:
         replies = await store.client.chain([*first, *calls, *last])
         if replies is None:
             return None
+        ours = set[str]()
         if new:
-            fixed = replies[len(first) - 1]
-            self._owe([job for job, reply in zip(new, fixed, strict=True) if reply == b""])
-        due = [(channel, to) for channel, (to, _) in due_of(entries, replies[len(first)])] if entries else []
+            made = [job for job, reply in zip(new, replies[len(first) - 1], strict=True) if reply == b""]
+            self._owe(made)
+            ours = {job.key for job in made}
+        entered = replies[len(first)] if entries else []
+        if opener is not None and opening is not None:
+            versions = {party: version for party, (version, _) in known.items()}
+            others = {job.key for job in jobs} - ours
+            opener.opened(begun_of(entries, entered, opening, versions, others))
+        due = [(channel, to) for channel, (to, _) in due_of(entries, entered)]
         return _Done(due, batch_of(replies[-1], until) if more else None)
 
     async def _fix(self, jobs: Sequence[Job]) -> None:
@@ -265,19 +292,19 @@ class FanOut:
         return [(channel, to) for channel, (to, _) in due]
 
     def _carrying(
-        self, jobs: Sequence[Job], registered: dict[str, Registered]
+        self, jobs: Sequence[Job], registered: dict[str, Registered], opening: Opening | None = None
     ) -> tuple[list[Entry], list[Call]]:
         """The deliveries of these jobs, and the calls that append them, the first, and what the logs and feeds
-        get."""
+        get. Passes may begin by the `opening`."""
         store = self._store
         entries: list[Entry] = []
         lines: list[Line] = []
         for job in jobs:
-            entries += [entry_of(made, job.plan.unordered, registered) for made in job.plan.deliveries]
+            entries += [entry_of(made, job, registered) for made in job.plan.deliveries]
             lines += lines_of(job)
         calls: list[Call] = []
         if entries:
-            calls.append(store.queues.enqueuing(entries))
+            calls.append(store.queues.enqueuing(entries, opening))
         if lines:
             calls.append(store.ledger.appending(lines))
         if jobs:

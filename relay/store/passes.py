@@ -91,8 +91,17 @@ class Advanced(msgspec.Struct, frozen=True):
     version: int | None = None
 
 
+class Opening(msgspec.Struct, frozen=True, gc=False):
+    """By which token passes may begin in the step that puts deliveries in their queues, the score that their hints are
+    taken with, which is when the lease ends (Unix ms) with a fraction, and how many deliveries each may take."""
+
+    token: str
+    until: float
+    want: int
+
+
 class Begun(msgspec.Struct, frozen=True):
-    """The first step of a pass, made together with those of others (`Queues.begin`)."""
+    """The first step of a pass, made together with those of others (`Queues.begin`) or with the planning."""
 
     token: str
     step: Advanced

@@ -16,7 +16,7 @@ from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
 from relay.store.client import Call, Client, GroupCommit, Op, Script
 from relay.store.hints import Claim, hint_of, tag_of, taking
-from relay.store.passes import Advanced, Result, advanced_of
+from relay.store.passes import Advanced, Opening, Result, Taken, advanced_of
 from relay.store.records import DeliveryRecord, Page
 from relay.store.stored import dump, reader
 
@@ -33,7 +33,7 @@ _STATUS = {
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A delivery on its way into a queue. `lane` is the transfer whose order it keeps, '' for none;
-    `rate` the endpoint's limit in requests a minute."""
+    `rate` the endpoint's limit in requests a minute; `taken` what a pass has of it that begins at once, where it may."""
 
     recipient: str
     delivery_id: str
@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     now_ms: int
     rate: int | None = None
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,12 @@ class Queues:
         self._whole = Script.read("whole")
         self._ended = Script.read("ended")
 
-    def enqueuing(self, entries: Sequence[Entry]) -> Call:
+    def enqueuing(self, entries: Sequence[Entry], opening: Opening | None = None) -> Call:
         """The call that appends deliveries, each once; its replies are when each recipient's queue is next
-        due, in the order of `recipients_of`. Where all data is on one server, their hints say so already."""
+        due, in the order of `recipients_of`. Where all data is on one server, their hints say so already, and passes
+        may begin by an `opening` over queues in which there was nothing: of such a one the reply lists what it took."""
         ops: dict[str, list[bytes | str | int]] = {}
+        begins = ("", "", "") if opening is None else (opening.token, repr(opening.until), opening.want)
         for entry in entries:
             op = ops.get(entry.recipient)
             if op is None:
@@ -109,7 +112,10 @@ class Queues:
                     f"r:{entry.recipient}",
                     "" if entry.rate is None else entry.rate,
                     hint,
+                    *begins,
                 ]
+            if entry.taken is None:
+                op[3] = ""
             op += (entry.delivery_id, entry.meta, entry.lane, entry.sequence, entry.now_ms)
         return Call(self._enqueue, [tuple(op) for op in ops.values()])
 

@@ -190,7 +190,8 @@ local function operation(tag, a)
   local room, base, gap, slack = allowed(tonumber(rate), tonumber(known[6] or '0'), now)
   want = math.min(want, room)
   local flying, lanes = {}, {}
-  local going = want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want)) or {}
+  local waits = call('EXISTS', key(tag, 'due'), key(tag, 'again')) > 0
+  local going = waits and want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want)) or {}
   for _, did in ipairs(going) do
     local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l', 't', 'q')
     if probe_at and tonumber(d[6] or '0') > now then reply[6] = '1' end
@@ -222,7 +223,7 @@ local function operation(tag, a)
   end
   if taken == 0 and tonumber(a[5]) == 0 then
     call('HDEL', q, 'token', 'until')
-    local due = next_due(tag)
+    local due = waits and next_due(tag) or ''
     -- What was waiting is through, and with it the ramp.
     if due == '' and cap then set_breaker(q, '') end
     if due ~= '' and gap > 0 and room < 1 then
