@@ -81,6 +81,9 @@ class DailyDrain:
     def look_again(self) -> None:
         """Nothing: a pass takes what is due once, and the queue says when it is due again."""
 
+    def renew(self) -> None:
+        """Nothing: while a mail is on the wire, the lease is renewed by whoever waits for it."""
+
     async def _advance(self, *, want: int, results: Sequence[Result] = (), busy: int | None = None) -> Advanced:
         tools, now = self._tools, self._tools.clock()
         step = await tools.store.queues.advance(

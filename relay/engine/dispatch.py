@@ -65,6 +65,7 @@ class Dispatcher:
         self._again = False
         self._stopping = False
         self._looked_at = 0.0
+        self._ticking: asyncio.TimerHandle | None = None
         self._missed: set[str] = set()
         """Who was told of while a pass over it was just beginning."""
 
@@ -129,6 +130,8 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._runner = None
@@ -186,9 +189,20 @@ class Dispatcher:
             # The pass that runs here has given its lease back, and has not heard of it yet.
             active.begun = begun or active.begun
             return
-        task = asyncio.get_running_loop().create_task(self._run(claim, begun))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(claim, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._ticking is None:
+            self._ticking = loop.call_later(self._tools.lease_ms / 4000, self._tick)
+
+    def _tick(self) -> None:
+        """Passes over what is slow keep their leases."""
+        self._ticking = None
+        for active in self._active.values():
+            active.drain.renew()
+        if self._active:
+            self._ticking = asyncio.get_running_loop().call_later(self._tools.lease_ms / 4000, self._tick)
 
     def _pass_over(self, claim: Claim, begun: Begun | None) -> Drain | DailyDrain:
         self._count += 1

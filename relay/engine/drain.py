@@ -11,10 +11,11 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from relay.address_book import AddressBook
 from relay.breaker import CLOSED, counts, failed, succeeded
-from relay.engine.bell import Bell
+from relay.engine.bell import LINGER_S, Bell
 from relay.engine.channels import Parcel, unsendable
 from relay.engine.tools import Tools
 from relay.errors import StoreFull, StoreUnavailable
@@ -43,7 +44,7 @@ class Drain:
         self._told = tools.told
         self._results: list[Result] = []
         self._ready: deque[Parcel] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._busy = self._wanted = 0
         self._senders = 0
         self._most_senders = tools.windows.first(recipient)
@@ -57,16 +58,42 @@ class Drain:
         self._answered: list[tuple[Taken, Attempt]] = []
         self._breaker = self._stored_breaker = CLOSED
         self._told_of_more = False
+        self._stepped_at = 0.0
+        self._alone = False
+        self._beside: asyncio.Task[int | None] | None = None
         self.stopping = False
         self.given_back = False
 
     async def run(self) -> int | None:
         """Drain the queue; when it is due again, None for not before somebody says so."""
-        tools = self._tools
-        step = await self._advance([]) if self._begun is None else self._take_up(self._begun)
-        starting: asyncio.Task[None] | None = None
         try:
-            while True:
+            if self._begun is None:
+                return await self._go_on(await self._advance([]))
+            step = self._take_up(self._begun)
+            if not self._may_go_alone(step):
+                return await self._go_on(step)
+            self._begin(step)
+            if self._ready:
+                self._alone, self._senders = True, 1
+                await self._send_all()
+                self._alone = False
+            return await (self._go_on(None) if self._beside is None else self._beside)
+        finally:
+            self._tools.windows.leave(self._recipient, self._most_senders)
+            for task in self._tasks:
+                task.cancel()
+
+    def _may_go_alone(self, step: Advanced) -> bool:
+        """Whether there is one delivery only, as in most passes over many queues: this very task sends it, and what comes
+        meanwhile is looked after beside it."""
+        return len(step.taken) == 1 and self._at_hand(step) is not None
+
+    async def _go_on(self, step: Advanced | None) -> int | None:
+        """Send what this step took, and so on; None: something is on the wire already."""
+        tools = self._tools
+        starting: asyncio.Task[None] | None = None
+        while True:
+            if step is not None:
                 if step.lost:
                     return tools.clock() + tools.lease_ms
                 if step.lease_until_ms is not None:
@@ -77,22 +104,40 @@ class Drain:
                 if starting is not None:
                     await starting
                 starting = self._begin(step)
+                self._employ()
                 if self._busy and not self._results and not self._has_room(step):
                     await self._some_results()
                 if starting is not None and starting.done():
                     starting.result()
-                results, self._results = self._results, []
-                answered, self._answered = self._answered, []
-                for one, attempt in answered:
-                    if attempt.outcome is Outcome.GONE:
-                        await tools.watch.gone(one.delivery, attempt, tools.clock())
-                step = await self._advance(results)
-                if answered and (step.failing_since_ms is not None or step.incident_ms is not None):
-                    await self._tell(answered, step)
-        finally:
-            tools.windows.leave(self._recipient, self._most_senders)
-            for task in self._tasks:
-                task.cancel()
+            results, self._results = self._results, []
+            answered, self._answered = self._answered, []
+            for one, attempt in answered:
+                if attempt.outcome is Outcome.GONE:
+                    await tools.watch.gone(one.delivery, attempt, tools.clock())
+            step = await self._advance(results)
+            if answered and (step.failing_since_ms is not None or step.incident_ms is not None):
+                await self._tell(answered, step)
+
+    def renew(self) -> None:
+        """Make a step where the last one is a while ago: it renews the lease."""
+        if asyncio.get_running_loop().time() - self._stepped_at < self._tools.lease_ms / 4000:
+            return
+        if self._alone:
+            self._look_beside()
+        else:
+            self._bell.ring()
+
+    def _look_beside(self) -> None:
+        """What is sent alone takes long, or something came meanwhile: the steps go on beside it."""
+        if self._alone and self._beside is None:
+            self._beside = asyncio.get_running_loop().create_task(self._go_on(None))
+            self._tasks.add(self._beside)
+
+    def _at_hand(self, step: Advanced) -> Registered | None:
+        """What the partner of these has registered, where that and all that they carry is at hand."""
+        if not self._told or any(one.body is None for one in step.taken):
+            return None
+        return self._tools.registrations.at(slot_of(step.taken[0].delivery.recipient), step.version)
 
     def _begin(self, step: Advanced) -> asyncio.Task[None] | None:
         """Prepare and send what was taken: at once where all is at hand, else while the next step is made."""
@@ -100,13 +145,12 @@ class Drain:
         if not taken:
             return None
         self._busy += len(taken)
-        if self._told and all(one.body is not None for one in taken):
-            slot = slot_of(taken[0].delivery.recipient)
-            known = self._tools.registrations.at(slot, step.version)
-            if known is not None:
-                self._make_ready(taken, {slot: known}, [(one.body or None, None) for one in taken], None)
-                self._go(self._returns_asked)
-                return None
+        known = self._at_hand(step)
+        if known is not None:
+            bodies = [(one.body or None, None) for one in taken]
+            self._make_ready(taken, {slot_of(taken[0].delivery.recipient): known}, bodies, None)
+            self._go(self._returns_asked)
+            return None
         task = asyncio.get_running_loop().create_task(self._start(taken, self._returns_asked))
         self._tasks.add(task)
         task.add_done_callback(self._started)
@@ -140,7 +184,7 @@ class Drain:
             claim=self._claim,
             told=self._told,
         )
-        self._lease_until_ms = now + tools.lease_ms
+        self._lease_until_ms, self._stepped_at = now + tools.lease_ms, asyncio.get_running_loop().time()
         self._stored_breaker = step.breaker
         if self._breaker is breaker:
             self._breaker = step.breaker
@@ -150,7 +194,10 @@ class Drain:
         """Something was put in the queue: it need not wait long for what is on the wire, where there is room beside."""
         if self._want() > 0 and not self._told_of_more:
             self._told_of_more = True
-            self._bell.ring_soon()
+            if self._alone:
+                asyncio.get_running_loop().call_later(LINGER_S, self._look_beside)
+            else:
+                self._bell.ring_soon()
 
     def _has_room(self, step: Advanced) -> bool:
         """Whether all that was asked for came, and more may be at hand: a pass that begins asks for little."""
@@ -162,7 +209,8 @@ class Drain:
         return max(0, self._tools.windows.ahead(self._most_senders) - self._busy)
 
     def _take_up(self, begun: Begun) -> Advanced:
-        self._lease_until_ms, self._wanted = begun.lease_until_ms, self._tools.windows.ahead()
+        self._lease_until_ms, self._stepped_at = begun.lease_until_ms, asyncio.get_running_loop().time()
+        self._wanted = self._tools.windows.ahead()
         self._breaker = self._stored_breaker = begun.step.breaker
         return begun.step
 
@@ -199,6 +247,7 @@ class Drain:
             await self._tools.follow([one.delivery for one in taken], self._tools.clock())
         self._make_ready(taken, registered, bodies, reader)
         self._go(returns)
+        self._employ()
 
     def _make_ready(
         self,
@@ -222,12 +271,11 @@ class Drain:
             self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
 
     def _go(self, returns: int) -> None:
-        """Send what is at hand, unless something went back since it was asked for, after `returns` such times."""
+        """What is at hand may be sent, unless something went back since it was asked for, after `returns` such times."""
         if returns != self._returns:
             self._put_back()
         elif self._results:
             self._notice()
-        self._employ()
 
     def _employ(self) -> None:
         """As many senders as there may be, if there is something for them to do."""
@@ -383,11 +431,10 @@ class Drain:
             self._bell.ring_soon()
 
     async def _some_results(self) -> None:
-        """Wait for results, but not so long that the lease runs out under a slow request: the step that
-        follows renews it."""
+        """Wait for results, or until there is another reason to make a step."""
         self._bell.hush()
         if self._results:
             return
         if self._told_of_more:
             self._bell.ring_soon()
-        await self._bell.wait(self._tools.lease_ms / 3000)
+        await self._bell.wait()
