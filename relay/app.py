@@ -122,7 +122,7 @@ async def _main(
     # What was imported stays for good; collecting over it each few hundred requests cost a tenth of them.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     log = open_log(config.log)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,13 +9,24 @@ outcomes, numbers. Metrics go to the store's counters, so that any process can a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from structlog.typing import FilteringBoundLogger
 
 from relay.accounts import Missing
-from relay.model import Attempt, Delivery
+from relay.model import Attempt, Channel, Delivery, Outcome
 from relay.retry import Again, Decision, Settled
 from relay.store.counters import Counters
+
+
+@cache
+def _attempts(channel: Channel, outcome: Outcome) -> str:
+    return f"relay_attempts_total|channel={channel}|outcome={outcome}"
+
+
+@cache
+def _settled(channel: Channel, status: str) -> str:
+    return f"relay_deliveries_settled_total|channel={channel}|status={status}"
 
 
 class Recorder:
@@ -49,7 +60,7 @@ class Recorder:
     def attempted(self, delivery: Delivery, attempt: Attempt, decision: Decision, now_ms: int) -> None:
         """One attempt of a delivery ended."""
         channel = delivery.recipient.channel
-        self._counters.add(f"relay_attempts_total|channel={channel}|outcome={attempt.outcome}")
+        self._counters.add(_attempts(channel, attempt.outcome))
         self._counters.observe("relay_attempt_seconds", attempt.duration_ms / 1000)
         if attempt.number == 1:
             waited = max(0, attempt.at_ms - delivery.created_at_ms) / 1000
@@ -78,7 +89,7 @@ class Recorder:
     def settled(self, delivery: Delivery, status: str, *, reason: str = "") -> None:
         """A delivery came to its end."""
         channel = delivery.recipient.channel
-        self._counters.add(f"relay_deliveries_settled_total|channel={channel}|status={status}")
+        self._counters.add(_settled(channel, status))
         self._counters.owe(channel, -1)
         if status != "delivered":
             self._log.warning(

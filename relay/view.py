@@ -60,7 +60,7 @@ def transfer_as(audience: Audience, transfer: Transfer) -> dict[str, Any]:
         }
         if audience is Audience.TARGET and transfer.customer.contacts:
             seen["customer"]["contacts"] = [
-                contact.model_dump(exclude_none=True) for contact in transfer.customer.contacts
+                _known(contact, "email", "name", "locale") for contact in transfer.customer.contacts
             ]
     if not sim:
         seen["product_types"] = [product.value for product in transfer.product_types or ()]
@@ -76,18 +76,18 @@ def items_as(audience: Audience, transfer: Transfer) -> list[dict[str, Any]]:
     """The items as `audience` may see them; to a subscription's target none until one is completed."""
     items = transfer.items or ()
     if audience is Audience.CUSTOMER:
-        return [_item(item, "name", "product_type", "quantity", "status") for item in items]
+        return [_known(item, "name", "product_type", "quantity", "status") for item in items]
     if transfer.kind is Kind.SIM:
         if audience is Audience.RESELLER:
-            return [_item(item, "name", "status") for item in items]
-        return [_item(item, "imsi", "iccid", "sim_id", "name", "status") for item in items]
+            return [_known(item, "name", "status") for item in items]
+        return [_known(item, "imsi", "iccid", "sim_id", "name", "status") for item in items]
     match audience:
         case Audience.SOURCE:
             return [_source_item(item) for item in items]
         case Audience.TARGET:
             return [_target_item(item) for item in items if item.status == Status.COMPLETED.value]
         case Audience.RESELLER:
-            return [_item(item, "name", "product_type", "quantity", "status") for item in items]
+            return [_known(item, "name", "product_type", "quantity", "status") for item in items]
         case _:
             assert_never(audience)
 
@@ -141,16 +141,16 @@ def _party(party: Party, *, with_tenant: bool) -> dict[str, Any]:
     return seen
 
 
-def _item(item: Item, *fields: str) -> dict[str, Any]:
-    return {field: value for field in fields if (value := getattr(item, field)) is not None}
+def _known(of: object, *fields: str) -> dict[str, Any]:
+    return {field: value for field in fields if (value := getattr(of, field)) is not None}
 
 
 def _source_item(item: Item) -> dict[str, Any]:
-    seen = _item(item, "id", "name", "product_type", "quantity", "status")
-    seen["error"] = None if item.error is None else item.error.model_dump(exclude_none=True)
+    seen = _known(item, "id", "name", "product_type", "quantity", "status")
+    seen["error"] = None if item.error is None else _known(item.error, "code", "message")
     return seen
 
 
 def _target_item(item: Item) -> dict[str, Any]:
     seen = {} if item.result_id is None else {"id": item.result_id}
-    return seen | _item(item, "name", "product_type", "quantity", "status")
+    return seen | _known(item, "name", "product_type", "quantity", "status")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from relay.model import Audience, Channel, Delivery, Event
 from relay.plan import Plan, Registered
+from relay.reread import read_event
 from relay.store.hints import Claim
 from relay.store.inboxes import Unplanned
 from relay.store.ledger import Line
@@ -70,19 +71,26 @@ def begun_of(
     return passes
 
 
-def as_first_given(event: Event, held: Held) -> Event:
-    """The event with its ids in the spelling that they were first given in."""
-    transfer = event.transfer
-    changed: dict[str, Any] = {}
+def as_first_given(stored: bytes, held: Held) -> Event:
+    """A stored event with its ids in the spelling that they were first given in; ValueError when it cannot be read."""
+    event = read_event(stored)
+    transfer, changed = event.transfer, dict[str, str]()
     if transfer.id != held.id:
         changed["id"] = held.id
-    for name, first in (("source", held.source_id), ("target", held.target_id)):
-        party = getattr(transfer, name)
+    for name, party, first in (("source", transfer.source, held.source_id), ("target", transfer.target, held.target_id)):
         if party.id != first and party.id.casefold() == first.casefold():
-            changed[name] = party.model_copy(update={"id": first})
-    if not changed:
-        return event
-    return event.model_copy(update={"transfer": transfer.model_copy(update=changed)})
+            changed[name] = first
+    return event if not changed else _spelled(stored, changed)
+
+
+def _spelled(stored: bytes, changed: Mapping[str, str]) -> Event:
+    event = Event.model_validate_json(stored)
+    transfer = event.transfer
+    parts: dict[str, Any] = {
+        name: id_ if name == "id" else getattr(transfer, name).model_copy(update={"id": id_})
+        for name, id_ in changed.items()
+    }
+    return event.model_copy(update={"transfer": transfer.model_copy(update=parts)})
 
 
 def fixed(made: Plan) -> FixedPlan:

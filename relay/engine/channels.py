@@ -40,7 +40,7 @@ from relay.store.transfers import Transfers
 from relay.vault import Vault
 from relay.webhook import WebhookSender
 
-Keep = Callable[[str], Awaitable[None]]
+Keep = Callable[[Taken, str], Awaitable[None]]
 """Store the sealed message with its delivery, before it is sent."""
 
 
@@ -277,7 +277,7 @@ class EmailChannel:
             timezone=chosen(parcel.registered.preferences, to.email).timezone,
         )
         letter = Letter(message.sender, message.to, message.smtputf8, message.raw)
-        await parcel.keep(self._vault.seal(letter.to_bytes(), context=context))
+        await parcel.keep(parcel.taken, self._vault.seal(letter.to_bytes(), context=context))
         return letter
 
     async def _was_invited(self, delivery: Delivery) -> bool:

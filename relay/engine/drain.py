@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.address_book import AddressBook
@@ -268,7 +268,7 @@ class Drain:
                 self._conclude(one, attempt)
                 continue
             sealed = None if link is None else link.decode()
-            self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keeper(one)))
+            self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keep))
 
     def _go(self, returns: int) -> None:
         """What is at hand may be sent, unless something went back since it was asked for, after `returns` such times."""
@@ -304,9 +304,6 @@ class Drain:
                 self._tools.watch.hold_soon(endpoint)
             return False
         return True
-
-    def _keeper(self, one: Taken) -> Callable[[str], asyncio.Future[None]]:
-        return lambda sealed: asyncio.ensure_future(self._keep(one, sealed))
 
     async def _keep(self, one: Taken, sealed: str) -> None:
         """StoreUnavailable also where somebody else has the queue by now, who may be sending this."""

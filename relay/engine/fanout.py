@@ -168,11 +168,11 @@ class FanOut:
                     await settle(self._store, self._log, claim.member, held, one)
                     continue
                 try:
-                    event = Event.model_validate_json(one.body)
+                    event = as_first_given(one.body, held)
                 except ValueError:
                     await settle(self._store, self._log, claim.member, held, one)
                     continue
-                read.append((claim.member, held, one, as_first_given(event, held)))
+                read.append((claim.member, held, one, event))
         return read
 
     def _parties(self, read: Sequence[_Read]) -> set[str]:

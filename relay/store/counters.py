@@ -10,10 +10,14 @@ from bisect import bisect_left
 from collections import Counter
 from functools import cache
 
+from relay.model import Channel
 from relay.store.client import Client, Script
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the histogram buckets, in seconds."""
+
+
+_PENDING = {channel.value: f"relay_deliveries_pending|channel={channel}" for channel in Channel}
 
 
 @cache
@@ -44,7 +48,7 @@ class Counters:
 
     def owe(self, channel: str, by: int) -> None:
         """Note that so many more (or fewer) deliveries of a channel are pending."""
-        self._noted[f"relay_deliveries_pending|channel={channel}"] += by
+        self._noted[_PENDING[channel]] += by
 
     async def mend(self, changes: dict[str, int], gauges: dict[str, int]) -> None:
         """Change counters by what they were found to be off, and set gauges to what they are now."""

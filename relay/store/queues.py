@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -103,11 +104,7 @@ class Queues:
         for entry in entries:
             op = ops.get(entry.recipient)
             if op is None:
-                hint = (
-                    tag_of(hint_of(channel_of(entry.recipient)), entry.recipient)
-                    if self._client.joint
-                    else ""
-                )
+                hint = hint_tag(entry.recipient) if self._client.joint else ""
                 op = ops[entry.recipient] = [
                     f"r:{entry.recipient}",
                     "" if entry.rate is None else entry.rate,
@@ -149,7 +146,7 @@ class Queues:
             "" if rate is None else rate,
             "" if hold_until_ms is None else hold_until_ms,
             "" if breaker is None else _kept(breaker) or "-",
-            "" if claim is None else tag_of(hint_of(channel_of(recipient)), recipient),
+            "" if claim is None else hint_tag(recipient),
             "" if claim is None else repr(claim.score),
             "1" if told else "",
         ]
@@ -320,6 +317,12 @@ def _record(fields: dict[str, bytes], state: QueueState) -> DeliveryRecord:
         reason=_REASONS.get(reason, reason) if reason is not None else None,
         kept="y" not in fields,
     )
+
+
+@lru_cache(maxsize=20_000)
+def hint_tag(recipient: str) -> str:
+    """The hash tag of the hint that says when a recipient's queue is due."""
+    return tag_of(hint_of(channel_of(recipient)), recipient)
 
 
 def channel_of(recipient: str) -> Channel:
