@@ -149,6 +149,13 @@ def _certificate(chain: Sequence[BaseException]) -> str | None:
     return next((words for code, words in _CERTIFICATE.items() if code in codes), _UNVERIFIED)
 
 
+def let_go(failure: BaseException | None) -> None:
+    """Have nothing kept by an error that has been explained. Its traceback holds the frames that it went through, and
+    those hold it: all that they had in hand would wait for the collector of cycles, which comes seldom."""
+    for error in [] if failure is None else list(_chain(failure)):
+        error.__traceback__ = None
+
+
 def _chain(failure: BaseException) -> Iterator[BaseException]:
     """An error and all that it came from: aiohttp and aiohappyeyeballs wrap, and merge, what they caught."""
     waiting, seen = [failure], set[int]()

@@ -25,7 +25,7 @@ from relay.dialer import DIALLED, Dialled
 from relay.egress import Policy, check_url, normalise
 from relay.errors import SignatureError
 from relay.model import Attempt, Outcome
-from relay.outcomes import explain, judge, parse_retry_after
+from relay.outcomes import explain, judge, let_go, parse_retry_after
 from relay.posting import Answered, Line, Poster
 from relay.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Key, sign
 
@@ -136,19 +136,11 @@ class WebhookSender:
         finally:
             deadline.lift()
         duration_ms = round((loop.time() - started) * 1000)
-        # Once the status is there it alone decides: a failure after it is dropped.
         if response is None:
             assert failure is not None
-            outcome, detail = explain(failure)
-            return Attempt(
-                number=number,
-                at_ms=now_ms,
-                duration_ms=duration_ms,
-                outcome=outcome,
-                detail=detail,
-                request_headers=shown if outcome is not Outcome.BLOCKED else {},
-                second_try=second_try,
-            )
+            return _unanswered(failure, number, now_ms, duration_ms, shown, second_try)
+        # Once the status is there it alone decides: a failure after it is dropped.
+        let_go(failure)
         answered = response.headers
         outcome, detail = judge(response.status)
         retry_after = answered.get("Retry-After")
@@ -288,6 +280,22 @@ def _may_try_again(error: Exception, dialled: Dialled, elapsed_s: float) -> bool
         dialled.count == 0
         and elapsed_s < SECOND_TRY_WITHIN_S
         and not isinstance(error, (aiohttp.ClientConnectorError, TimeoutError))
+    )
+
+
+def _unanswered(
+    failure: BaseException, number: int, now_ms: int, duration_ms: int, shown: dict[str, str], second_try: bool
+) -> Attempt:
+    outcome, detail = explain(failure)
+    let_go(failure)
+    return Attempt(
+        number=number,
+        at_ms=now_ms,
+        duration_ms=duration_ms,
+        outcome=outcome,
+        detail=detail,
+        request_headers=shown if outcome is not Outcome.BLOCKED else {},
+        second_try=second_try,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 import ssl
 import threading
 import time
+import types
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -755,3 +757,19 @@ def test_these_values_are_refused_and_not_repeated(value: str) -> None:
 )
 def test_other_headers_are_a_tenants(name: str, value: str) -> None:
     assert allowed_header(name, value) is None
+
+
+async def test_what_failed_leaves_nothing_to_the_collector_of_cycles(relay: Relay) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with _closed_port() as taken:
+            await relay.post(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        frames = {one.f_code.co_qualname for one in gc.garbage if isinstance(one, types.FrameType)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert "WebhookSender.attempt" not in frames
