@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,7 @@ class Drain:
         self._claim = claim if tools.store.client.joint else None
         self._told = tools.told
         self._results: list[Result] = []
-        self._ready: deque[Parcel] = deque()
+        self._ready: list[Parcel] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._busy = self._wanted = 0
         self._senders = 0
@@ -328,12 +327,12 @@ class Drain:
                 elif self._out == 0:
                     # Every recipient may have one out, whatever the others do: those that hang fill the gate,
                     # and what goes well would wait behind them for their deadline.
-                    await self._send(self._ready.popleft())
+                    await self._send(self._ready.pop(0))
                 else:
                     # Who waits here has nothing in its hands: whoever is free first takes what is ready.
                     async with self._tools.gate:
                         if self._ready and not (self.stopping or self._hold):
-                            await self._send(self._ready.popleft())
+                            await self._send(self._ready.pop(0))
         finally:
             # In the same turn that found nothing ready: a task is among `_tasks` for a turn longer, and what is
             # made ready in that turn would wait for a sender that takes nothing more.
@@ -358,7 +357,7 @@ class Drain:
             now = tools.clock()
             if now > self._lease_until_ms:
                 # This process froze, or the database is away: somebody else may be sending these by now.
-                self._ready.appendleft(parcel)
+                self._ready.insert(0, parcel)
                 self._return_ready()
                 return
             try:

@@ -35,7 +35,7 @@ from relay.store.passes import Begun, Opening
 from relay.store.queues import Entry
 from relay.store.stored import Held
 
-_AT_ONCE = 4
+_AT_ONCE = 2
 _TRANSFERS = 32
 """Transfers planned in one round."""
 _EVENTS = 16
