@@ -34,7 +34,7 @@ async def measure(sink: str, figures: dict[str, float], scale: int) -> None:
         (endpoint,) = await running.register(1)
         client = Client.connect(running.valkey.url, prefix="relay", connections=4)
         store = Store.over(client)
-        await store.transfers.keep_body("backlog", 1, Audience.SOURCE, webhook_body())
+        await store.transfers.keep_body("backlog", 1, Audience.SOURCE, webhook_body("t-0"))
         with running.worker() as worker:
             say(f"a delivery with {_SHORT:,} behind it")
             os.kill(worker.pid, signal.SIGSTOP)

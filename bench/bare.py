@@ -1,7 +1,8 @@
-"""What could the machine do bare? `python -m bench.bare server PORT` or `client URL COUNT`.
+"""What could the machine do bare? `python -m bench.bare server PORT` or `client URL COUNT ENDPOINTS`.
 
 The limits that the relay is measured against, in the same run: an aiohttp server that reads the same POST and
-gives the same answer, and an aiohttp client that signs and POSTs. Nothing is validated, stored or recorded.
+gives the same answer, and an aiohttp client that signs the same bodies, each with the secret of its endpoint, and
+POSTs them to the same URLs in turn. Nothing is validated, stored or recorded.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ async def _server(port: int) -> None:
     await asyncio.Event().wait()
 
 
-async def _client(url: str, count: int) -> None:
-    body = webhook_body()
-    key = b"k" * 32
+async def _client(url: str, count: int, endpoints: int) -> None:
+    urls = [f"{url}/p{n}" for n in range(endpoints)]
+    keys = [hashlib.sha256(at.encode()).digest() for at in urls]
+    bodies = [webhook_body(f"t-{n // 2}") for n in range(count)]
     left = count
 
     async with ClientSession(
@@ -48,15 +50,16 @@ async def _client(url: str, count: int) -> None:
             nonlocal left
             while left > 0:
                 left -= 1
+                to, body = left % endpoints, bodies[left]
                 now = str(int(time.time()))
-                signed = hmac.digest(key, f"evt-{left}.{now}.".encode() + body, hashlib.sha256)
+                signed = hmac.digest(keys[to], f"evt-{left}.{now}.".encode() + body, hashlib.sha256)
                 headers = {
                     "content-type": "application/json",
                     "webhook-id": f"evt-{left}",
                     "webhook-timestamp": now,
                     "webhook-signature": "v1," + base64.b64encode(signed).decode(),
                 }
-                async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                async with session.post(urls[to], data=body, headers=headers, allow_redirects=False) as answer:
                     await answer.read()
 
         began, cpu = time.perf_counter(), time.process_time()
@@ -69,4 +72,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "server":
         uvloop.run(_server(int(sys.argv[2])))
     else:
-        uvloop.run(_client(sys.argv[2], int(sys.argv[3])))
+        uvloop.run(_client(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -44,7 +44,7 @@ def measure(figures: dict[str, float]) -> None:
     both = (Audience.SOURCE, Audience.TARGET)
     meta, read_delivery = dump(made.deliveries[0]), reader(Delivery)
     keys = [HmacKey(b"k" * 32)]
-    message = webhook_body()
+    message = webhook_body("t-0")
     vault = Vault([b"k" * 32])
     headers = {f"header-{n}": "v" * 24 for n in range(6)}
 

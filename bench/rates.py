@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from bench.rig import CONNECTIONS, Cost, Relay, Watch, listening, median, process, relay, say, sent
@@ -29,7 +30,7 @@ class Rates:
         self._figures = figures
         self._scale = scale
         self._warmed = 0
-        self._bare: dict[str, list[Cost]] = {"bare_server": [], "bare_client": []}
+        self._bare: dict[str, list[Cost]] = defaultdict(list)
 
     async def run(self) -> None:
         """Measure all."""
@@ -69,7 +70,7 @@ class Rates:
 
     async def _deliver(self, name: str, partners: int) -> None:
         say(f"delivery by one worker to {partners:,} endpoints, beside a bare client")
-        total = 8_000 // self._scale
+        total, limit = 8_000 // self._scale, f"bare_client_{name}"
         async with relay(self._sink) as running:
             await running.register(partners)
             with running.worker() as worker:
@@ -78,14 +79,14 @@ class Rates:
                 async def bare() -> Cost:
                     os.kill(worker.pid, signal.SIGSTOP)
                     try:
-                        return await self._posted(total)
+                        return await self._posted(total, partners)
                     finally:
                         os.kill(worker.pid, signal.SIGCONT)
 
                 async def by_one(n: int) -> Cost:
                     return await self._drained(running, f"d{n}", total, partners, worker=worker.pid)
 
-                await self._rounds(f"deliver_{name}", "bare_client", bare, by_one)
+                await self._rounds(f"deliver_{name}", limit, bare, by_one)
                 if partners > 2:
                     say("the same by two workers")
                     with running.worker() as second:
@@ -95,7 +96,7 @@ class Rates:
                         async def by_two(n: int) -> Cost:
                             return await self._drained(running, f"w{n}", total, partners, **pids)
 
-                        await self._rounds("deliver_two_workers", "bare_client", bare, by_two)
+                        await self._rounds("deliver_two_workers", limit, bare, by_two)
 
     async def _rounds(
         self,
@@ -124,8 +125,8 @@ class Rates:
         await Load(lambda _: body, total, CONNECTIONS).run("127.0.0.1", port)
         return watch.cost(total)
 
-    async def _posted(self, total: int) -> Cost:
-        with process("bench.bare", "client", self._sink, str(total)) as client:
+    async def _posted(self, total: int, endpoints: int) -> Cost:
+        with process("bench.bare", "client", self._sink, str(total), str(endpoints)) as client:
             out = await asyncio.to_thread(client.communicate)
         told = json.loads(out[0])
         return Cost(told["rate"], {"process": told["cpu_us"]})

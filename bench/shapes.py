@@ -44,6 +44,6 @@ def request(host: str, token: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def webhook_body() -> bytes:
+def webhook_body(transfer: str) -> bytes:
     """A body as long as what an endpoint gets of such an event."""
-    return event("evt-0", "7b1ce5e6-5829-45c6-b3bb-89bfb791a69e", "kaiyo-cloud", "fabrikam")[:1150]
+    return event("evt-0", f"{transfer:36}", "kaiyo-cloud", "fabrikam")[:1150]
