@@ -11,7 +11,7 @@ import atexit
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, BinaryIO
 
 import orjson
@@ -29,7 +29,9 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     """The log of this process, as the operator wants it."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     factory: Callable[..., Any]
+    wrapper: type[Any] = structlog.make_filtering_bound_logger(level)
     if settings.format == "json":
+        wrapper = type("JsonLog", (_Straight, wrapper), {})
         chain: list[Processor] = [_json_line]
         lines = _Lines(sys.stderr.buffer)
 
@@ -44,7 +46,7 @@ def open_log(settings: Log) -> FilteringBoundLogger:
         factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=chain,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=wrapper,
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
@@ -53,6 +55,20 @@ def open_log(settings: Log) -> FilteringBoundLogger:
     logging.getLogger("aiohttp.server").addFilter(_not_a_strangers_words)
     log: FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+class _Straight:
+    """A line goes from who says it to who writes it with nothing in between, in half the time. It goes before a bound
+    logger of structlog's."""
+
+    _context: Mapping[str, Any]
+    _logger: Any
+
+    def _proxy_to_logger(self, level: str, event: str | None = None, **fields: Any) -> None:
+        if self._context:
+            fields = {**self._context, **fields}
+        fields["event"] = event
+        getattr(self._logger, level)(_json_line(None, level, fields))
 
 
 class _Lines:

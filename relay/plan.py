@@ -75,6 +75,10 @@ class Registered:
     preferences: Mapping[str, Preferences] = field(default_factory=dict)
 
 
+_Party = tuple[str | None, Registered | None]
+"""Under which id an audience's organisation is registered, if it has one, and what that has registered."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """The event as it was accepted."""
 
@@ -141,7 +145,7 @@ def plan(
 ) -> Plan:
     """Who is told of this step. `only` limits it to one audience that is told afterwards, `by` that to
     the one channel that it did not have. `origins` is who each format names as its sender."""
-    made = Plan()
+    made, parties = Plan(), dict[Audience, _Party]()
     for audience, channel, is_told, untold in _told(row.webhook, row.email, row.activity):
         if (only is not None and only is not audience) or (by is not None and by is not channel):
             continue
@@ -150,7 +154,11 @@ def plan(
         elif (reason := _hindrance(step, channel, derived_email=derived_email)) is not None:
             made.skips.append(Skip(audience=audience, channel=channel, reason=reason))
         else:
-            _tell(made, step, audience, channel, row, registered, default_locale, origins)
+            party = parties.get(audience)
+            if party is None:
+                key = party_key(audience, step.event)
+                party = parties[audience] = (key, registered.get(key) if key is not None else None)
+            _tell(made, step, audience, party, channel, row, registered, default_locale, origins)
     shown = {d.recipient.audience: None for d in made.deliveries} | {f.audience: None for f in made.feed}
     if shown:
         made.bodies = view.messages(
@@ -197,14 +205,14 @@ def _tell(
     made: Plan,
     step: Step,
     audience: Audience,
+    party: _Party,
     channel: Channel,
     row: Row,
     registered: Mapping[str, Registered],
     default_locale: str,
     origins: Mapping[WebhookFormat, str],
 ) -> None:
-    key = party_key(audience, step.event)
-    known = registered.get(key) if key is not None else None
+    key, known = party
     partner = known.partner if known is not None else None
     sim_root = (
         channel is Channel.EMAIL

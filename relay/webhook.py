@@ -28,6 +28,7 @@ from relay.model import Attempt, Outcome
 from relay.outcomes import explain, judge, let_go, parse_retry_after
 from relay.posting import Answered, Line, Poster
 from relay.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Key, sign
+from relay.time_limit import TimeLimit
 
 MAX_ANSWER_BYTES: Final = 4096
 MAX_ANSWER_HEADERS: Final = 32
@@ -57,6 +58,7 @@ class WebhookSender:
         self.session = self._session = session
         self.timeout_s = self._timeout_s = timeout_s
         self._user_agent = user_agent
+        self._limit = TimeLimit(timeout_s)
         self._poster = poster = Poster(session, session.timeout.sock_connect)
 
         @lru_cache(maxsize=4096)
@@ -108,7 +110,7 @@ class WebhookSender:
             sent = {**headers, **sent}
 
         loop = asyncio.get_running_loop()
-        deadline = _Deadline(loop, self._timeout_s)
+        turn = self._limit.begin()
         started = loop.time()
         response: Answered | None = None
         answer = bytearray()
@@ -126,7 +128,7 @@ class WebhookSender:
                 response = await self._poster.post(line, sent, body)
             await _read_answer(response, answer)
         except asyncio.CancelledError:
-            if not deadline.is_ours():
+            if not turn.is_over():
                 raise
             failure = TimeoutError()
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
@@ -134,7 +136,7 @@ class WebhookSender:
                 raise
             failure = error
         finally:
-            deadline.lift()
+            self._limit.end(turn)
         duration_ms = round((loop.time() - started) * 1000)
         if response is None:
             assert failure is not None
@@ -174,30 +176,6 @@ class WebhookSender:
         if worn is not None:
             headers |= worn
         return headers
-
-
-class _Deadline:
-    """What `asyncio.timeout` does, at a third of its cost: the running task is canceled after a while."""
-
-    __slots__ = ("_passed", "_task", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self._passed = False
-        self._task = asyncio.current_task(loop)
-        self._timer = loop.call_later(seconds, self._pass)
-
-    def _pass(self) -> None:
-        assert self._task is not None  # there is one wherever this is awaited
-        self._passed = True
-        self._task.cancel()
-
-    def is_ours(self) -> bool:
-        """Whether a cancellation that was caught came from here alone; it is then undone."""
-        return self._passed and self._task is not None and self._task.uncancel() == 0
-
-    def lift(self) -> None:
-        """Nothing more happens."""
-        self._timer.cancel()
 
 
 # --- the endpoint's own headers -----------------------------------------------------------------------

@@ -126,19 +126,20 @@ def lines_of(job: Job) -> list[Line]:
     """What the event adds to each partner's records: the activity log, the feed, or both."""
     fed = {(told.partner, told.audience) for told in job.plan.feed}
     logged = {(told.partner, told.audience): told.audit for told in job.plan.activity}
+    unplanned, event_id = job.unplanned, job.event.id
     lines = []
-    for partner, audience in dict.fromkeys([*logged, *fed]):
-        audit = logged.get((partner, audience))
-        record_id = f"{job.event.id}:{audience}"
-        feed = f"{job.unplanned.sequence}|{audience}|{job.event.id}|{job.key}"
+    for about in logged if fed <= logged.keys() else dict.fromkeys([*logged, *fed]):
+        partner, audience = about
+        audit = logged.get(about)
+        record_id = f"{event_id}:{audience}"
         lines.append(
             Line(
-                partner=partner,
-                record_id=record_id,
-                record=None if audit is None else _activity(job, record_id, audience, audit=audit),
-                feed=feed if (partner, audience) in fed else "",
-                transfer=job.key,
-                transfer_score=job.held.created_ms,
+                partner,
+                record_id,
+                None if audit is None else _activity(job, record_id, audience, audit=audit),
+                f"{unplanned.sequence}|{audience}|{event_id}|{job.key}" if about in fed else "",
+                job.key,
+                job.held.created_ms,
             )
         )
     return lines

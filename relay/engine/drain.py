@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from relay.address_book import AddressBook
 from relay.breaker import CLOSED, counts, failed, succeeded
 from relay.engine.bell import LINGER_S, Bell
 from relay.engine.channels import Parcel, unsendable
+from relay.engine.known import Known, asked, known_already
 from relay.engine.tools import Tools
 from relay.errors import StoreFull, StoreUnavailable
 from relay.model import Attempt, EndpointState, Outcome
@@ -40,7 +40,6 @@ class Drain:
         self._token = token if begun is None else begun.token
         self._begun = begun
         self._claim = claim if tools.store.client.joint else None
-        self._told = tools.told
         self._results: list[Result] = []
         self._ready: list[Parcel] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -69,9 +68,13 @@ class Drain:
             if self._begun is None:
                 return await self._go_on(await self._advance([]))
             step = self._take_up(self._begun)
-            if not self._may_go_alone(step):
+            known = known_already(self._tools, step) if len(step.taken) == 1 else None
+            if known is None:
                 return await self._go_on(step)
-            self._begin(step)
+            # One delivery only, as in most passes over many queues: this very task sends it, and what comes meanwhile is
+            # looked after beside it.
+            self._busy = 1
+            self._make_ready(step.taken, known, self._returns)
             if self._ready:
                 self._alone, self._senders = True, 1
                 await self._send_all()
@@ -81,11 +84,6 @@ class Drain:
             self._tools.windows.leave(self._recipient, self._most_senders)
             for task in self._tasks:
                 task.cancel()
-
-    def _may_go_alone(self, step: Advanced) -> bool:
-        """Whether there is one delivery only, as in most passes over many queues: this very task sends it, and what comes
-        meanwhile is looked after beside it."""
-        return len(step.taken) == 1 and self._at_hand(step) is not None
 
     async def _go_on(self, step: Advanced | None) -> int | None:
         """Send what this step took, and so on; None: something is on the wire already."""
@@ -103,7 +101,6 @@ class Drain:
                 if starting is not None:
                     await starting
                 starting = self._begin(step)
-                self._employ()
                 if self._busy and not self._results and not self._has_room(step):
                     await self._some_results()
                 if starting is not None and starting.done():
@@ -132,23 +129,16 @@ class Drain:
             self._beside = asyncio.get_running_loop().create_task(self._go_on(None))
             self._tasks.add(self._beside)
 
-    def _at_hand(self, step: Advanced) -> Registered | None:
-        """What the partner of these has registered, where that and all that they carry is at hand."""
-        if not self._told or any(one.body is None for one in step.taken):
-            return None
-        return self._tools.registrations.at(slot_of(step.taken[0].delivery.recipient), step.version)
-
     def _begin(self, step: Advanced) -> asyncio.Task[None] | None:
-        """Prepare and send what was taken: at once where all is at hand, else while the next step is made."""
+        """Prepare and send what was taken: at once where all is known, else while the next step is made."""
         taken = step.taken
         if not taken:
             return None
         self._busy += len(taken)
-        known = self._at_hand(step)
+        known = known_already(self._tools, step)
         if known is not None:
-            bodies = [(one.body or None, None) for one in taken]
-            self._make_ready(taken, {slot_of(taken[0].delivery.recipient): known}, bodies, None)
-            self._go(self._returns_asked)
+            self._make_ready(taken, known, self._returns_asked)
+            self._employ()
             return None
         task = asyncio.get_running_loop().create_task(self._start(taken, self._returns_asked))
         self._tasks.add(task)
@@ -181,7 +171,7 @@ class Drain:
             breaker=None if breaker is self._stored_breaker else breaker,
             results=results,
             claim=self._claim,
-            told=self._told,
+            told=tools.told,
         )
         self._lease_until_ms, self._stepped_at = now + tools.lease_ms, asyncio.get_running_loop().time()
         self._stored_breaker = step.breaker
@@ -223,42 +213,16 @@ class Drain:
             await watch.recovered(one.delivery, attempt, step.incident_ms, now)
 
     async def _start(self, taken: list[Taken], returns: int) -> None:
-        """Ask what each is to carry and whether its recipient is still wanted, then send them all: unless what
-        was at hand has gone back to the queue since these were asked for, after `returns` such times."""
-        partners = {slot_of(t.delivery.recipient) for t in taken}
-        asked = self._tools.store.transfers.asked_bodies(
-            [(t.delivery.transfer_key, t.delivery.sequence, t.delivery.recipient.audience) for t in taken]
-        )
-        mailbox: asyncio.Future[list[list[bytes | None]]] | None = None
-        try:
-            if self._tools.book is not None:
-                # A pass is of one recipient: all its deliveries are for one mailbox.
-                mailbox = await self._tools.book.asked([taken[0].delivery.recipient.email or ""])
-            registered = await self._tools.registrations.fresh(partners)
-            bodies = await asked
-            reader = None if mailbox is None else AddressBook.read((await mailbox)[0])
-        finally:
-            asked.cancel()
-            if mailbox is not None:
-                mailbox.cancel()
-        if self._tools.follow is not None and reader is not None and reader.suppressed is not None:
-            # Before they are canceled: a pass that dies in between does it again.
-            await self._tools.follow([one.delivery for one in taken], self._tools.clock())
-        self._make_ready(taken, registered, bodies, reader)
-        self._go(returns)
+        """Ask what each is to carry and whether its recipient is still wanted, then send them all."""
+        self._make_ready(taken, await asked(self._tools, taken), returns)
         self._employ()
 
-    def _make_ready(
-        self,
-        taken: Sequence[Taken],
-        registered: Mapping[str, Registered],
-        bodies: Sequence[tuple[bytes | None, bytes | None]],
-        reader: Reader | None,
-    ) -> None:
-        """What may go is at hand; of the rest it is noted what happens to it instead. `bodies` have sealed links."""
-        for one, (body, link) in zip(taken, bodies, strict=True):
-            known = registered.get(slot_of(one.delivery.recipient), _NOBODY)
-            if not self._may_go(one, known, reader):
+    def _make_ready(self, taken: Sequence[Taken], known: Known, returns: int) -> None:
+        """What may go is at hand; of the rest it is noted what happens to it instead. All goes back where something went
+        back to the queue since these were asked for, after `returns` such times."""
+        for one, (body, link) in zip(taken, known.bodies, strict=True):
+            registered = known.registered.get(slot_of(one.delivery.recipient), _NOBODY)
+            if not self._may_go(one, registered, known.reader):
                 self._busy -= 1
                 continue
             if body is None:
@@ -267,10 +231,7 @@ class Drain:
                 self._conclude(one, attempt)
                 continue
             sealed = None if link is None else link.decode()
-            self._ready.append(Parcel(one, body, sealed, known, one.attempts + 1, self._keep))
-
-    def _go(self, returns: int) -> None:
-        """What is at hand may be sent, unless something went back since it was asked for, after `returns` such times."""
+            self._ready.append(Parcel(one, body, sealed, registered, one.attempts + 1, self._keep))
         if returns != self._returns:
             self._put_back()
         elif self._results:
@@ -398,7 +359,8 @@ class Drain:
             grown = tools.windows.more(self._most_senders)
             if grown > self._most_senders:
                 self._most_senders = grown
-                self._employ()
+                if self._ready:
+                    self._employ()
         elif counts(attempt.outcome):
             self._most_senders = tools.windows.less(self._most_senders)
         if attempt.outcome is not Outcome.ACCEPTED or self._breaker is not CLOSED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -270,9 +271,8 @@ class FanOut:
         self._owe([job for job, reply in zip(new, replies, strict=True) if reply is None])
 
     def _owe(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            for made in job.plan.deliveries:
-                self._store.counters.owe(made.recipient.channel, 1)
+        for channel, count in Counter(made.recipient.channel for job in jobs for made in job.plan.deliveries).items():
+            self._store.counters.owe(channel, count)
 
     async def _step_by_step(self, read: Sequence[_Read], batch: Batch) -> list[tuple[Channel, str]]:
         """Fix the plans, append to the queues, logs and feeds, then forget the inbox entries; who got something due."""
