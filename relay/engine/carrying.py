@@ -54,18 +54,18 @@ def begun_of(
     replies: Sequence[bytes | list[bytes]],
     opening: Opening,
     versions: Mapping[str, int],
-    not_ours: Collection[str],
+    ours: Collection[tuple[str, int]],
 ) -> list[tuple[Claim, Begun]]:
-    """The passes that began, each with the version of what its partner has registered. What is carried by deliveries
-    of the transfers that are `not_ours` is asked for: somebody else fixed it."""
+    """The passes that began, each with the version of what its partner has registered. What is carried is asked for
+    but of the events (transfer key, sequence) that are `ours`: somebody else fixed it."""
     at_hand = {entry.delivery_id: entry.taken for entry in entries if entry.taken is not None}
     passes = []
     for recipient, ids in zip(recipients_of(entries), replies, strict=True):
         if not isinstance(ids, list):
             continue
         taken = [at_hand[one.decode()] for one in ids]
-        if not_ours:
-            taken = [replace(one, body=None) if one.delivery.transfer_key in not_ours else one for one in taken]
+        if any((one.delivery.transfer_key, one.delivery.sequence) not in ours for one in taken):
+            taken = [replace(one, body=None) for one in taken]
         step = Advanced(taken=taken, version=versions.get(taken[0].delivery.recipient.partner or ""))
         passes.append((Claim(recipient, opening.until), Begun(opening.token, step, int(opening.until))))
     return passes

@@ -66,8 +66,9 @@ class Dispatcher:
         self._stopping = False
         self._looked_at = 0.0
         self._ticking: asyncio.TimerHandle | None = None
+        self._openings = 0
         self._missed: set[str] = set()
-        """Who was told of while a pass over it was just beginning."""
+        """Who was told of while a pass over it was, perhaps, just beginning."""
 
     def wake(self) -> asyncio.Task[None] | None:
         """Look for due recipients, now or right after the look that is under way. The task ends when
@@ -88,18 +89,20 @@ class Dispatcher:
                 active.drain.look_again()
             else:
                 elsewhere = True
-                if self._runner is not None:
+                if self._runner is not None or self._openings:
                     self._missed.add(recipient)
         # Others may have something due too, and who plans without end never comes to look for them.
         if elsewhere or asyncio.get_running_loop().time() - self._looked_at > _LOOK_EVERY_S:
             self.wake()
 
     def opening(self, most: int) -> Opening | None:
-        """By what up to `most` passes may begin in the step that plans what they send; None when none may."""
+        """By what up to `most` passes may begin in the step that plans what they send; None when none may. `opened` is
+        to follow, whatever became of that step."""
         tools = self._tools
         if self._stopping or not tools.told or len(self._tasks) + most > _MOST_DRAINS:
             return None
         self._count += 1
+        self._openings += 1
         until = self._clock() + tools.lease_ms + random.random()
         return Opening(f"{self._name}-{self._count}", until, tools.windows.ahead())
 
@@ -107,6 +110,13 @@ class Dispatcher:
         """These began so, and go on here."""
         for claim, begun in passes:
             self._drain(claim, begun)
+        self._openings -= 1
+        # Once each of them has looked whether it was told of.
+        asyncio.get_running_loop().call_soon(self._forget_missed)
+
+    def _forget_missed(self) -> None:
+        if self._runner is None and not self._openings:
+            self._missed.clear()
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""
@@ -135,7 +145,7 @@ class Dispatcher:
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._runner = None
-        self._missed.clear()
+        self._forget_missed()
         if not task.cancelled() and task.exception() is not None:
             # The database is away: the next wake, at the latest the sweep's, looks again.
             self._log.warning("dispatch.interrupted", hint=self._hint, error=type(task.exception()).__name__)

@@ -51,13 +51,11 @@ class Drain:
         self._rate: int | None = None
         self._hold_until_ms: int | None = None
         self._lease_until_ms = 0
-        self._hold = False
+        self._hold = self._told_of_more = self._alone = False
         self._returns = self._returns_asked = 0
         self._answered: list[tuple[Taken, Attempt]] = []
         self._breaker = self._stored_breaker = CLOSED
-        self._told_of_more = False
         self._stepped_at = 0.0
-        self._alone = False
         self._beside: asyncio.Task[int | None] | None = None
         self.stopping = False
         self.given_back = False
@@ -68,11 +66,10 @@ class Drain:
             if self._begun is None:
                 return await self._go_on(await self._advance([]))
             step = self._take_up(self._begun)
-            known = known_already(self._tools, step) if len(step.taken) == 1 else None
+            known = known_already(self._tools, step) if len(step.taken) == 1 and not self._told_of_more else None
             if known is None:
                 return await self._go_on(step)
-            # One delivery only, as in most passes over many queues: this very task sends it, and what comes meanwhile is
-            # looked after beside it.
+            # One delivery only, as in most passes: this task sends it, and what comes meanwhile is looked after beside it.
             self._busy = 1
             self._make_ready(step.taken, known, self._returns)
             if self._ready:
@@ -118,14 +115,19 @@ class Drain:
         """Make a step where the last one is a while ago: it renews the lease."""
         if asyncio.get_running_loop().time() - self._stepped_at < self._tools.lease_ms / 4000:
             return
-        if self._alone:
+        if self._is_alone:
             self._look_beside()
         else:
             self._bell.ring()
 
+    @property
+    def _is_alone(self) -> bool:
+        """Whether the task that sends is the only one, and makes no step before it has."""
+        return self._alone and self._beside is None
+
     def _look_beside(self) -> None:
         """What is sent alone takes long, or something came meanwhile: the steps go on beside it."""
-        if self._alone and self._beside is None:
+        if self._is_alone:
             self._beside = asyncio.get_running_loop().create_task(self._go_on(None))
             self._tasks.add(self._beside)
 
@@ -183,7 +185,7 @@ class Drain:
         """Something was put in the queue: it need not wait long for what is on the wire, where there is room beside."""
         if self._want() > 0 and not self._told_of_more:
             self._told_of_more = True
-            if self._alone:
+            if self._is_alone:
                 asyncio.get_running_loop().call_later(LINGER_S, self._look_beside)
             else:
                 self._bell.ring_soon()
@@ -391,8 +393,7 @@ class Drain:
     async def _some_results(self) -> None:
         """Wait for results, or until there is another reason to make a step."""
         self._bell.hush()
-        if self._results:
-            return
-        if self._told_of_more:
-            self._bell.ring_soon()
-        await self._bell.wait()
+        if not self._results:
+            if self._told_of_more:
+                self._bell.ring_soon()
+            await self._bell.wait()

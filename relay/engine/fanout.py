@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,7 +67,7 @@ class Opener(Protocol):
         ...
 
     def opened(self, passes: Sequence[tuple[Claim, Begun]]) -> None:
-        """Those that did."""
+        """Those that did: told once for each opening, though there be none."""
         ...
 
 
@@ -235,31 +236,39 @@ class FanOut:
         jobs = [self._plan(*one, registered) for one in read]
         new = [job for job in jobs if job.unplanned.plan is None]
         await self._wait_for_parties(jobs)
-        opener = self._opener
-        opening = None if opener is None else opener.opening(sum(len(job.plan.deliveries) for job in jobs))
-        entries, calls = self._carrying(jobs, registered, opening)
-        first = []
+        until = self._until()
+        first, last = [], [*self._finishing(batch, jobs), *([self._taking(until)] if more else [])]
         if known:
             first.append(store.registry.unchanged([(party, version) for party, (version, _) in known.items()]))
         if new:
             first.append(store.transfers.fixing([kept(job) for job in new], alone=True))
-        until = self._until()
-        last = [*self._finishing(batch, jobs), *([self._taking(until)] if more else [])]
-        replies = await store.client.chain([*first, *calls, *last])
-        if replies is None:
-            return None
-        ours = set[str]()
-        if new:
-            made = [job for job, reply in zip(new, replies[len(first) - 1], strict=True) if reply == b""]
+        with self._opening(sum(len(job.plan.deliveries) for job in jobs)) as (opening, begun):
+            entries, calls = self._carrying(jobs, registered, opening)
+            replies = await store.client.chain([*first, *calls, *last])
+            if replies is None:
+                return None
+            made = list(new)
+            if new:
+                made = [job for job, reply in zip(new, replies[len(first) - 1], strict=True) if reply == b""]
             self._owe(made)
-            ours = {job.key for job in made}
-        entered = replies[len(first)] if entries else []
-        if opener is not None and opening is not None:
-            versions = {party: version for party, (version, _) in known.items()}
-            others = {job.key for job in jobs} - ours
-            opener.opened(begun_of(entries, entered, opening, versions, others))
+            entered = replies[len(first)] if entries else []
+            if opening is not None:
+                versions = {party: version for party, (version, _) in known.items()}
+                ours = {(job.key, job.unplanned.sequence) for job in made}
+                begun += begun_of(entries, entered, opening, versions, ours)
         due = [(channel, to) for channel, (to, _) in due_of(entries, entered)]
         return _Done(due, batch_of(replies[-1], until) if more else None)
+
+    @contextmanager
+    def _opening(self, most: int) -> Iterator[tuple[Opening | None, list[tuple[Claim, Begun]]]]:
+        """By what up to `most` passes may begin, and the list of those that did: they go on at the end."""
+        opener, begun = self._opener, list[tuple[Claim, Begun]]()
+        opening = None if opener is None else opener.opening(most)
+        try:
+            yield opening, begun
+        finally:
+            if opener is not None and opening is not None:
+                opener.opened(begun)
 
     async def _fix(self, jobs: Sequence[Job]) -> None:
         """The first plan that is stored holds; whoever comes second carries out that one."""

@@ -6,12 +6,15 @@ back in the step that ends it. Times are numbers of the tests' own.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from relay.model import Audience, Channel, Delivery, Endpoint, Partner, Recipient
+from relay.breaker import Breaker, BreakerState
+from relay.model import Audience, Channel, Delivery, DeliveryStatus, Endpoint, Partner, Recipient
 from relay.store.client import Client
 from relay.store.hints import Claim, Hint, Hints
-from relay.store.passes import Advanced, Mark, Result
+from relay.store.passes import Advanced, Mark, Opening, Result, Taken
 from relay.store.queues import Entry, Queues
 from relay.store.registry import Registry
 from relay.store.stored import FixedPlan, dump
@@ -191,3 +194,130 @@ async def test_a_chain_stops_where_registrations_are_others_by_now(client: Clien
     assert await client.chain([registry.unchanged([("b", 0), ("a", known.version + 1)]), fixing]) is None
     assert await transfers.body("t1", 1, Audience.SOURCE) is None
     assert await client.chain([registry.unchanged([("b", 0), ("a", known.version)]), fixing]) == [[1], [b""]]
+
+
+# --- a pass that begins in the step that plans ----------------------------------------------------------
+
+OPENING = Opening("w-plan", UNTIL, 2)
+
+
+def entry(n: int, *, transfer: str = "", rate: int | None = None, at_hand: bool = True) -> Entry:
+    transfer = transfer or f"t{n}"
+    made = Delivery(
+        id=f"dlv_ep_1_{n}",
+        event_id=f"e{n}",
+        type="transfer.created",
+        transfer=transfer,
+        transfer_key=transfer,
+        sequence=n,
+        created_at_ms=0,
+        recipient=Recipient(id="ep_1", channel=Channel.WEBHOOK, audience=Audience.SOURCE, partner="p"),
+    )
+    taken = Taken(made, 0, 0, None, False, transfer, b"shown") if at_hand else None
+    return Entry("ep_1", made.id, dump(made), transfer, n, 0, rate, taken)
+
+
+async def enter(client: Client, queues: Queues, *entries: Entry, by: Opening = OPENING) -> bytes | list[bytes]:
+    ((reply,),) = await client.batch([queues.enqueuing(entries, by)])
+    answer: bytes | list[bytes] = reply
+    return answer
+
+
+async def record(queues: Queues, *taken: Taken | None, now: int = 2, want: int = 0) -> Advanced:
+    results = [Result(one, Mark.DELIVERED) for one in taken if one is not None]
+    return await queues.advance(
+        "ep_1", token=OPENING.token, now_ms=now, lease_ms=LEASE, want=want, in_flight=0, results=results,
+        claim=Claim("ep_1", UNTIL),
+    )  # fmt: skip
+
+
+async def test_a_pass_begins_in_the_step_that_puts_its_delivery_in_the_queue(
+    client: Client, queues: Queues, hints: Hints
+) -> None:
+    one = entry(1)
+    assert await enter(client, queues, one) == [b"dlv_ep_1_1"]
+    assert await due(hints, 3) == set()
+    assert (await begin(queues, 3)) == {}
+    step = await record(queues, one.taken)
+    assert (step.released, step.next_due_ms) == (True, None)
+    assert await hints.count(Hint.WEBHOOK) == 0
+    (kept,) = await queues.deliveries(["dlv_ep_1_1"])
+    assert kept.status is DeliveryStatus.DELIVERED
+
+
+async def test_it_takes_as_much_as_it_wants_and_the_rest_is_due(client: Client, queues: Queues) -> None:
+    entries = [entry(n) for n in range(1, 4)]
+    assert await enter(client, queues, *entries) == [b"dlv_ep_1_1", b"dlv_ep_1_2"]
+    step = await record(queues, entries[0].taken, entries[1].taken, want=9)
+    assert [one.delivery.id for one in step.taken] == ["dlv_ep_1_3"]
+
+
+async def test_it_takes_the_first_of_each_transfer_and_the_next_follows(client: Client, queues: Queues) -> None:
+    entries = [entry(1, transfer="t"), entry(2, transfer="t")]
+    assert await enter(client, queues, *entries) == [b"dlv_ep_1_1"]
+    step = await record(queues, entries[0].taken, want=9)
+    assert [one.delivery.id for one in step.taken] == ["dlv_ep_1_2"]
+
+
+async def test_asked_again_it_is_the_same_pass_and_another_is_none(client: Client, queues: Queues) -> None:
+    one = entry(1)
+    assert await enter(client, queues, one) == [b"dlv_ep_1_1"]
+    assert await enter(client, queues, one) == [b"dlv_ep_1_1"]
+    assert await enter(client, queues, one, by=Opening("w-other", UNTIL, 2)) == b""
+    assert (await record(queues, one.taken)).released
+
+
+async def test_what_a_dead_worker_had_begun_so_goes_when_its_lease_is_over(client: Client, queues: Queues) -> None:
+    await enter(client, queues, entry(1))
+    assert await begin(queues, 900, until=9_999.5) == {}
+    ((_, step),) = (await begin(queues, 1_002, until=9_999.5)).values()
+    assert [(one.delivery.id, one.attempts) for one in step.taken] == [("dlv_ep_1_1", 0)]
+
+
+async def waits(client: Client, queues: Queues) -> None:
+    await put(client, queues, 9)
+
+
+async def waits_to_be_tried_again(client: Client, queues: Queues) -> None:
+    await put(client, queues, 9)
+    ((claim, step),) = (await begin(queues)).values()
+    results = [Result(one, Mark.AGAIN, 500, attempt=b"{}") for one in step.taken]
+    await queues.advance(
+        "ep_1", token="w-1", now_ms=2, lease_ms=LEASE, want=0, in_flight=0, results=results, claim=claim
+    )
+
+
+async def is_anothers(client: Client, queues: Queues) -> None:
+    await put(client, queues, 9)
+    await begin(queues)
+
+
+async def is_held(client: Client, queues: Queues) -> None:
+    await queues.hold("ep_1", held=True, now_ms=0)
+
+
+async def is_behind_a_breaker(client: Client, queues: Queues) -> None:
+    breaker = Breaker(state=BreakerState.OPEN, probe_at_ms=10)
+    await queues.advance("ep_1", token="w-1", now_ms=1, lease_ms=LEASE, want=0, in_flight=0, breaker=breaker)
+
+
+async def is_told_of(client: Client, queues: Queues) -> None:
+    await queues.begin_incident("ep_1", 1)
+
+
+@pytest.mark.parametrize(
+    "queue", [waits, waits_to_be_tried_again, is_anothers, is_held, is_behind_a_breaker, is_told_of]
+)
+async def test_no_pass_begins_where_there_is_more_to_know_of_the_queue(
+    client: Client, queues: Queues, queue: Callable[[Client, Queues], Awaitable[None]]
+) -> None:
+    await queue(client, queues)
+    assert isinstance(await enter(client, queues, entry(1)), bytes)
+    assert (await queues.counts("ep_1"))["due"] >= 1
+
+
+@pytest.mark.parametrize("one", [entry(1, rate=60), entry(1, at_hand=False)], ids=["limited", "not at hand"])
+async def test_no_pass_begins_with_what_may_not_go_at_once(client: Client, queues: Queues, one: Entry) -> None:
+    assert await enter(client, queues, one) == b"0"
+    ((_, step),) = (await begin(queues)).values()
+    assert [taken.delivery.id for taken in step.taken] == ["dlv_ep_1_1"]

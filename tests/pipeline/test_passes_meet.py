@@ -7,15 +7,18 @@ without end; another worker may have looked in between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from relay.engine.dispatch import Dispatcher
+from relay.engine.drain import Drain
 from relay.engine.engine import Engine
 from relay.engine.fanout import FanOut
+from relay.engine.registered import Registrations
 from relay.model import Channel
+from relay.store.client import Call, Client
 from relay.store.passes import Advanced
 from relay.store.queues import Queues
 from tests.fakes.partner import Answer
@@ -76,6 +79,7 @@ async def test_what_comes_before_a_pass_has_heard_of_its_beginning_goes_beside_i
     world: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.api.register("contoso", world.hooks)
+    monkeypatch.setattr(Dispatcher, "opening", lambda *_: None)
     begin, begun, go_on = Queues.begin, asyncio.Event(), asyncio.Event()
 
     async def late(self: Queues, *args: Any, **more: Any) -> Any:
@@ -98,6 +102,64 @@ async def test_what_comes_before_a_pass_has_heard_of_its_beginning_goes_beside_i
     world.hooks.release()
 
 
+async def test_what_comes_before_the_planner_has_heard_that_a_pass_began_goes_beside_it(
+    world: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.api.register("contoso", world.hooks)
+    await world.api.post(step("tr-0", "created", 1, source="contoso"))
+    await world.sweep()  # by now all is known that planning asks for
+    chain, begun, go_on = Client.chain, asyncio.Event(), asyncio.Event()
+
+    async def late(self: Client, calls: Sequence[Call]) -> Any:
+        answer = await chain(self, calls)
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(Client, "chain", late)
+    world.hooks.answers(Answer(hang=True))
+    await world.api.post(step("tr-1", "created", 1, source="contoso"))
+    planning = asyncio.create_task(world.engine.fan_out())
+    async with asyncio.timeout(30):
+        await begun.wait()
+    await world.api.post(step("tr-2", "created", 1, source="contoso"))
+    await FanOut(
+        world.services.store, world.services.config, Registrations(world.services.store.registry), world.clock,
+        world.services.log, world.engine._wake,
+    ).run()  # fmt: skip
+    go_on.set()
+    await planning
+    await world.hooks.wait_for(3, timeout=5)
+    world.hooks.release()
+
+
+async def test_a_lone_request_that_hangs_keeps_its_lease(world: Inside) -> None:
+    """Renewed again and again: another worker finds the queue taken however long it lasts."""
+    contoso = await world.api.register("contoso", world.hooks)
+    client, key = world.services.store.client, world.services.store.client.key(f"r:{contoso.endpoint}", "q")
+    world.hooks.answers(Answer(hang=True))
+    await world.api.post(step("tr-1", "created", 1, source="contoso"))
+    await world.engine.fan_out()
+    await world.hooks.wait_for(1)
+    (active,) = world.engine._dispatchers[Channel.WEBHOOK]._active.values()
+    assert isinstance(active.drain, Drain)
+    lease_s = world.services.config.worker.lease_seconds
+    for _ in range(3):
+        world.pass_time(lease_s / 2)
+        active.drain._stepped_at = 0.0  # long ago by the loop's clock, which tests do not move
+        active.drain.renew()
+
+        async def renewed() -> bool | None:
+            until = await client.ask("HGET", key, "until")
+            return True if int(until) > world.clock() + 900 * lease_s else None
+
+        await eventually(renewed, "the lease is renewed")
+    world.hooks.release()
+    await world.engine.idle()
+    assert len(world.hooks.requests) == 1
+
+
 @pytest.mark.parametrize("what", ["a delivery", "a breaker", "a queue"])
 async def test_what_cannot_be_read_of_one_queue_is_for_nobody_else_to_suffer_from(
     world: Inside, what: str, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +167,7 @@ async def test_what_cannot_be_read_of_one_queue_is_for_nobody_else_to_suffer_fro
     bad = await world.api.register("contoso", world.hooks)
     good = await world.api.register("fabrikam", world.hooks)
     monkeypatch.setattr(Dispatcher, "tell", lambda *_: None)
+    monkeypatch.setattr(Dispatcher, "opening", lambda *_: None)
     for n in range(3):
         await world.api.post(step(f"tr-{n}", "created", 1))
     await world.engine.fan_out()
