@@ -117,9 +117,8 @@ class Door:
         """How the transfer probably stands, to save a question: as this process last left it, or new when
         the event creates it. The write holds only if that is so; all that is not accepted by a guess is
         judged again from what the database says."""
-        if event.type is EventType.CREATED and event.transfer_key not in self._left:
-            return _NOTHING
-        return self._left.get(event.transfer_key)
+        left = self._left.get(event.transfer_key)
+        return _NOTHING if left is None and event.type is EventType.CREATED else left
 
     async def _write(
         self, parsed: Parsed, fingerprint: str, caller: Caller, known: Known, verdict: Verdict

@@ -25,7 +25,10 @@ _MOST_DEPTH = 32
 _MOST_NAMES_TOLD = 20
 _ESCAPED = re.compile(rb"\\u00(?:22|3[aA])")
 """Spellings of `":` that a plain count does not see: an escaped quote or colon."""
+_judge = Event.__pydantic_validator__.validate_python
+"""What `Event.model_validate` does, without looking for options that are not there."""
 _STATUS_OF = {type_.value: status.value for type_, status in MOVES_TO.items()}
+_SUBSCRIPTION, _SIM, _EXPIRED = Kind.SUBSCRIPTION.value, Kind.SIM.value, EventType.EXPIRED.value
 _PLAIN = {
     "missing": "required",
     "extra_forbidden": "not known here",
@@ -108,7 +111,7 @@ def parse(value: Any) -> Parsed:
     if not isinstance(value, dict):
         raise Invalid([Problem("", "an event is a JSON object")])
     try:
-        event = Event.model_validate(value)
+        event: Event = _judge(value)
     except ValidationError as error:
         found = problems_of(error)
         told = {problem.pointer for problem in found}
@@ -125,15 +128,12 @@ def _across(value: dict[str, Any]) -> list[Problem]:
     transfer = _object(value, "transfer")
     kind, type_, status = transfer.get("kind"), value.get("type"), transfer.get("status")
     wanted = _STATUS_OF.get(type_) if isinstance(type_, str) else None
-    if type_ == EventType.STALLED:
-        found.append(Problem("/type", "transfer.stalled is derived by the relay; producers do not post it"))
-    elif wanted is not None and isinstance(status, str) and status != wanted:
-        detail = f"{type_} moves a transfer to {wanted}; make type and status agree"
-        found.append(Problem("/transfer/status", detail))
-    source, target = (_object(transfer, name).get("id") for name in ("source", "target"))
+    if wanted is None or wanted != status:
+        found += _of_status(type_, status, wanted)
+    source, target = _object(transfer, "source").get("id"), _object(transfer, "target").get("id")
     if isinstance(source, str) and isinstance(target, str) and source.casefold() == target.casefold():
         found.append(Problem("/transfer/target/id", "source and target must be two different parties"))
-    if kind == Kind.SUBSCRIPTION:
+    if kind == _SUBSCRIPTION:
         customer = transfer.get("customer")
         if customer is None:
             detail = "a subscription transfer needs its customer, with id and name"
@@ -144,12 +144,20 @@ def _across(value: dict[str, Any]) -> list[Problem]:
                 for name in ("id", "name")
                 if customer.get(name) is None
             ]
-    elif kind == Kind.SIM:
-        if type_ == EventType.EXPIRED:
+    elif kind == _SIM:
+        if type_ == _EXPIRED:
             found.append(Problem("/type", "a sim transfer does not expire"))
         if transfer.get("product_types"):
             found.append(Problem("/transfer/product_types", "a sim transfer has none; leave it out"))
     return found
+
+
+def _of_status(type_: object, status: object, wanted: str | None) -> list[Problem]:
+    if type_ == EventType.STALLED:
+        return [Problem("/type", "transfer.stalled is derived by the relay; producers do not post it")]
+    if wanted is not None and isinstance(status, str):
+        return [Problem("/transfer/status", f"{type_} moves a transfer to {wanted}; make type and status agree")]
+    return []
 
 
 def _object(value: dict[str, Any], name: str) -> dict[str, Any]:

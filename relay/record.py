@@ -20,6 +20,11 @@ from relay.store.counters import Counters
 
 
 @cache
+def _events(status: str) -> str:
+    return f"relay_events_total|status={status}"
+
+
+@cache
 def _attempts(channel: Channel, outcome: Outcome) -> str:
     return f"relay_attempts_total|channel={channel}|outcome={outcome}"
 
@@ -38,7 +43,7 @@ class Recorder:
 
     def received(self, *, status: str, event_id: str, type: str, transfer: str, seconds: float) -> None:
         """One event was answered: `accepted`, `duplicate`, `conflict`, `refused`, `forbidden`."""
-        self._counters.add(f"relay_events_total|status={status}")
+        self._counters.add(_events(status))
         self._counters.observe("relay_accept_seconds", seconds)
         self._log.info("event." + status, event_id=event_id, type=type, transfer=transfer)
 

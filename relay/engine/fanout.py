@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -89,6 +90,7 @@ class FanOut:
         self.stopping = False
         self._store = store
         self._config = config
+        self._row = cache(config.notify.row)
         self._registrations = registrations
         self._clock = clock
         self._log = log
@@ -184,7 +186,7 @@ class FanOut:
 
     def _contacts(self, event: Event) -> Sequence[Person]:
         """The customer's people that the policy tells of this event."""
-        row = self._config.notify.row(event.transfer.kind, event.type)
+        row = self._row(event.transfer.kind, event.type)
         return people(event.transfer, Audience.CUSTOMER, None) if Audience.CUSTOMER in row.email else ()
 
     def _plan(
@@ -210,7 +212,7 @@ class FanOut:
                 if ended
                 else plan(
                     step,
-                    row=self._config.notify.row(event.transfer.kind, event.type),
+                    row=self._row(event.transfer.kind, event.type),
                     registered=registered,
                     default_locale=self._config.mail.default_locale,
                     derived_email=self._config.notify.derived_email,
