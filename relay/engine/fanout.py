@@ -38,7 +38,7 @@ from relay.store.passes import Begun, Opening
 from relay.store.queues import Entry
 from relay.store.stored import Held
 
-_AT_ONCE = 2
+_AT_ONCE = 4
 _TRANSFERS = 32
 """Transfers planned in one round."""
 _EVENTS = 16
@@ -244,7 +244,9 @@ class FanOut:
             first.append(store.registry.unchanged([(party, version) for party, (version, _) in known.items()]))
         if new:
             first.append(store.transfers.fixing([kept(job) for job in new], alone=True))
-        with self._opening(sum(len(job.plan.deliveries) for job in jobs)) as (opening, begun):
+        # Where there is more to plan than a round holds, it costs less to send what comes to be in a queue together.
+        most = sum(len(job.plan.deliveries) for job in jobs) if len(batch.claims) < _TRANSFERS else 0
+        with self._opening(most) as (opening, begun):
             entries, calls = self._carrying(jobs, registered, opening)
             replies = await store.client.chain([*first, *calls, *last])
             if replies is None:
@@ -265,7 +267,7 @@ class FanOut:
     def _opening(self, most: int) -> Iterator[tuple[Opening | None, list[tuple[Claim, Begun]]]]:
         """By what up to `most` passes may begin, and the list of those that did: they go on at the end."""
         opener, begun = self._opener, list[tuple[Claim, Begun]]()
-        opening = None if opener is None else opener.opening(most)
+        opening = None if opener is None or not most else opener.opening(most)
         try:
             yield opening, begun
         finally:
