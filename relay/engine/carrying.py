@@ -58,7 +58,8 @@ def begun_of(
 ) -> list[tuple[Claim, Begun]]:
     """The passes that began, each with the version of what its partner has registered. What is carried is asked for
     but of the events (transfer key, sequence) that are `ours`: somebody else fixed it."""
-    at_hand = {entry.delivery_id: entry.taken for entry in entries if entry.taken is not None}
+    # A partner that is two audiences has a delivery twice: the first holds, in its queue too.
+    at_hand = {entry.delivery_id: entry.taken for entry in reversed(entries) if entry.taken is not None}
     passes = []
     for recipient, ids in zip(recipients_of(entries), replies, strict=True):
         if not isinstance(ids, list):

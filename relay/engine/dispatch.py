@@ -63,7 +63,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
         self._again = False
-        self._stopping = False
+        self._stopping = self._over = False
         self._looked_at = 0.0
         self._ticking: asyncio.TimerHandle | None = None
         self._openings = 0
@@ -107,12 +107,15 @@ class Dispatcher:
         return Opening(f"{self._name}-{self._count}", until, tools.windows.ahead())
 
     def opened(self, passes: Sequence[tuple[Claim, Begun]]) -> None:
-        """These began so, and go on here."""
-        for claim, begun in passes:
+        """These began so, and go on here; what comes too late for that is in flight until its lease is over."""
+        loop = asyncio.get_running_loop()
+        for claim, begun in () if self._over else passes:
             self._drain(claim, begun)
         self._openings -= 1
         # Once each of them has looked whether it was told of.
-        asyncio.get_running_loop().call_soon(self._forget_missed)
+        loop.call_soon(self._forget_missed)
+        if loop.time() - self._looked_at > _LOOK_EVERY_S:
+            self.wake()
 
     def _forget_missed(self) -> None:
         if self._runner is None and not self._openings:
@@ -137,6 +140,7 @@ class Dispatcher:
             await asyncio.wait([self._runner], timeout=within_s)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_s)
+        self._over = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -211,7 +215,7 @@ class Dispatcher:
         self._ticking = None
         for active in self._active.values():
             active.drain.renew()
-        if self._active:
+        if self._tasks:
             self._ticking = asyncio.get_running_loop().call_later(self._tools.lease_ms / 4000, self._tick)
 
     def _pass_over(self, claim: Claim, begun: Begun | None) -> Drain | DailyDrain:
@@ -223,11 +227,13 @@ class Dispatcher:
 
     async def _run(self, claim: Claim, begun: Begun | None) -> None:
         recipient = claim.member
+        told = recipient in self._missed
+        self._missed.discard(recipient)
         while True:
             active = _Active(self._pass_over(claim, begun), claim)
             active.drain.stopping = self._stopping
             self._active[recipient] = active
-            if recipient in self._missed:
+            if told:
                 active.drain.look_again()
             try:
                 due = await active.drain.run()
@@ -244,7 +250,7 @@ class Dispatcher:
                 break
             # Somebody made the recipient due while it was being drained: look again, or it would wait
             # for its hint to run out; when stopping too, so that the next worker finds it at once.
-            claim, begun = active.claim, active.begun
+            claim, begun, told = active.claim, active.begun, active.told
         # What came after the last step, and before the pass had heard that it was the last, has a hint.
         if active.told or len(self._tasks) >= _MOST_DRAINS:
             self.wake()

@@ -55,7 +55,6 @@ class Drain:
         self._returns = self._returns_asked = 0
         self._answered: list[tuple[Taken, Attempt]] = []
         self._breaker = self._stored_breaker = CLOSED
-        self._stepped_at = 0.0
         self._beside: asyncio.Task[int | None] | None = None
         self.stopping = False
         self.given_back = False
@@ -65,7 +64,9 @@ class Drain:
         try:
             if self._begun is None:
                 return await self._go_on(await self._advance([]))
-            step = self._take_up(self._begun)
+            step = self._begun.step
+            self._lease_until_ms, self._wanted = self._begun.lease_until_ms, self._tools.windows.ahead()
+            self._breaker = self._stored_breaker = step.breaker
             known = known_already(self._tools, step) if len(step.taken) == 1 and not self._told_of_more else None
             if known is None:
                 return await self._go_on(step)
@@ -78,6 +79,7 @@ class Drain:
                 self._alone = False
             return await (self._go_on(None) if self._beside is None else self._beside)
         finally:
+            self._alone = False
             self._tools.windows.leave(self._recipient, self._most_senders)
             for task in self._tasks:
                 task.cancel()
@@ -112,8 +114,8 @@ class Drain:
                 await self._tell(answered, step)
 
     def renew(self) -> None:
-        """Make a step where the last one is a while ago: it renews the lease."""
-        if asyncio.get_running_loop().time() - self._stepped_at < self._tools.lease_ms / 4000:
+        """Make a step where part of the lease has passed: it renews it."""
+        if self._lease_until_ms - self._tools.clock() > 0.75 * self._tools.lease_ms:
             return
         if self._is_alone:
             self._look_beside()
@@ -129,7 +131,12 @@ class Drain:
         """What is sent alone takes long, or something came meanwhile: the steps go on beside it."""
         if self._is_alone:
             self._beside = asyncio.get_running_loop().create_task(self._go_on(None))
+            self._beside.add_done_callback(self._return_soon)
             self._tasks.add(self._beside)
+
+    def _return_soon(self, _: object) -> None:
+        """Nobody records any more what comes of what is sent: what is not on the wire stays here."""
+        self.stopping = True
 
     def _begin(self, step: Advanced) -> asyncio.Task[None] | None:
         """Prepare and send what was taken: at once where all is known, else while the next step is made."""
@@ -175,7 +182,7 @@ class Drain:
             claim=self._claim,
             told=tools.told,
         )
-        self._lease_until_ms, self._stepped_at = now + tools.lease_ms, asyncio.get_running_loop().time()
+        self._lease_until_ms = 0 if step.lost or step.lease_until_ms is not None else now + tools.lease_ms
         self._stored_breaker = step.breaker
         if self._breaker is breaker:
             self._breaker = step.breaker
@@ -198,12 +205,6 @@ class Drain:
         if self.stopping or self._hold:
             return 0
         return max(0, self._tools.windows.ahead(self._most_senders) - self._busy)
-
-    def _take_up(self, begun: Begun) -> Advanced:
-        self._lease_until_ms, self._stepped_at = begun.lease_until_ms, asyncio.get_running_loop().time()
-        self._wanted = self._tools.windows.ahead()
-        self._breaker = self._stored_breaker = begun.step.breaker
-        return begun.step
 
     async def _tell(self, answered: list[tuple[Taken, Attempt]], step: Advanced) -> None:
         """Tell the partner when its endpoint has failed for long, and when that is over."""

@@ -211,16 +211,19 @@ class Engine:
 
     async def stop(self, within_s: float) -> None:
         """Take nothing more, finish what is in flight, release the leases."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
         self._fan_out.stopping = True
         for dispatcher in self._dispatchers.values():
             dispatcher.close()
         if self._round.task is not None:
             # Passes may have begun by what it is waiting for: they give back what they have.
             await asyncio.wait([self._round.task], timeout=within_s)
+        rest_s = max(0.0, until - loop.time())
         await asyncio.gather(
-            self._replayer.stop(within_s),
-            self._retainer.stop(within_s),
-            *(dispatcher.stop(within_s) for dispatcher in self._dispatchers.values()),
+            self._replayer.stop(rest_s),
+            self._retainer.stop(rest_s),
+            *(dispatcher.stop(rest_s) for dispatcher in self._dispatchers.values()),
         )
         await self._services.store.counters.flush()
 

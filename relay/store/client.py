@@ -353,9 +353,9 @@ class GroupCommit:
                     # who have waited behind a call without an answer: each call of theirs would wait as long again.
                     if isinstance(error, StoreUnavailable) and time.monotonic() - began > _PATIENCE_S:
                         batch, self._waiting = batch + self._waiting, []
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
+                    _tell(batch, error)
+                    # The error knows this frame: with what is here it would wait for the collector of cycles.
+                    batch, together = [], []
                     continue
                 at = 0
                 for ops, future in batch:
@@ -364,3 +364,9 @@ class GroupCommit:
                     at += len(ops)
         finally:
             self._free += 1
+
+
+def _tell(waiting: Sequence[tuple[Sequence[Op], asyncio.Future[list[Any]]]], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)

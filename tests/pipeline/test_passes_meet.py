@@ -17,6 +17,7 @@ from relay.engine.drain import Drain
 from relay.engine.engine import Engine
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
+from relay.errors import StoreUnavailable
 from relay.model import Channel
 from relay.store.client import Call, Client
 from relay.store.passes import Advanced
@@ -147,7 +148,6 @@ async def test_a_lone_request_that_hangs_keeps_its_lease(world: Inside) -> None:
     lease_s = world.services.config.worker.lease_seconds
     for _ in range(3):
         world.pass_time(lease_s / 2)
-        active.drain._stepped_at = 0.0  # long ago by the loop's clock, which tests do not move
         active.drain.renew()
 
         async def renewed() -> bool | None:
@@ -158,6 +158,35 @@ async def test_a_lone_request_that_hangs_keeps_its_lease(world: Inside) -> None:
     world.hooks.release()
     await world.engine.idle()
     assert len(world.hooks.requests) == 1
+
+
+async def test_nothing_more_is_sent_by_a_pass_that_cannot_record_it(
+    world: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.api.register("contoso", world.hooks)
+    world.hooks.answers(Answer(hang=True), Answer(hang=True))
+    await world.api.post(step("tr-0", "created", 1, source="contoso"))
+    await world.engine.fan_out()
+    await world.hooks.wait_for(1)
+    for n in range(1, 6):
+        await world.api.post(step(f"tr-{n}", "created", 1, source="contoso"))
+    await world.engine.fan_out()
+    await world.hooks.wait_for(2)  # and the rest is at hand
+    (active,) = world.engine._dispatchers[Channel.WEBHOOK]._active.values()
+    assert isinstance(active.drain, Drain)
+    beside = active.drain._beside
+    assert beside is not None
+
+    async def away(*_: Any, **__: Any) -> Advanced:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(Queues, "advance", away)
+    world.pass_time(world.services.config.worker.lease_seconds / 2)
+    active.drain.renew()
+    await asyncio.wait([beside])
+    world.hooks.release()
+    await world.engine.idle()
+    assert len(world.hooks.requests) == 2
 
 
 @pytest.mark.parametrize("what", ["a delivery", "a breaker", "a queue"])

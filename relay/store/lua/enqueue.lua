@@ -12,7 +12,7 @@ local function is_idle(tag, known, since)
   for n = 4, 9 do
     if known[n] then return false end
   end
-  return known[2] ~= '1' and tonumber(known[3] or '0') <= since and call('EXISTS', key(tag, 'due'), key(tag, 'again')) == 0
+  return known[2] ~= '1' and tonumber(known[3] or '0') <= since and call('EXISTS', key(tag, 'due'), key(tag, 'again'), key(tag, 'fly')) == 0
 end
 
 -- A pass has what is first of it in flight; the rest is left in `due` (time, delivery …), and may be in `lanes`.
@@ -86,7 +86,8 @@ local function operation(tag, a)
     -- Asked again, because the answer was lost: it is what it was.
     begun = {}
     for n, flies in ipairs(gathered('HMGET', key(tag, 'fly'), ids)) do
-      if flies then begun[#begun + 1] = ids[n] end
+      if flies and not met[ids[n]] then begun[#begun + 1] = ids[n] end
+      met[ids[n]] = true
     end
   end
   many('ZADD', key(tag, 'due'), due)
