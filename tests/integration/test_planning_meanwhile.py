@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
 
 from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
 from relay.plan import Registered
 from relay.services import Services
+from relay.store.client import Call, Client
 from relay.store.hints import Hint
 from tests.calling import Api
 from tests.events import least
@@ -77,3 +81,31 @@ async def test_what_is_registered_while_an_event_is_planned_is_told(operator: Ap
     assert told == [endpoint.id]
     listed = await source.ask("GET", f"/v1/partners/contoso/endpoints/{endpoint.id}/deliveries")
     assert [one["event_id"] for one in listed["data"]] == [event["id"]]
+
+
+async def test_a_planner_that_is_to_stop_leaves_the_rest_to_others(
+    operator: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finishes what it has taken: nobody waits until its claims are over."""
+    store, chain = services.store, Client.chain
+    events = [least(id=f"evt-{n}") for n in range(300)]
+    for n, event in enumerate(events):
+        event["transfer"]["id"] = f"tr-{n}"
+    await operator.ask("POST", "/v1/events", events, expect=207)
+
+    def planner() -> FanOut:
+        return FanOut(
+            store, services.config, Registrations(store.registry), services.clock, services.log, wake=lambda *_: None
+        )
+
+    first, second = planner(), planner()
+
+    async def stops(self: Client, calls: Sequence[Call]) -> list[list[Any]] | None:
+        first.stopping = True
+        return await chain(self, calls)
+
+    monkeypatch.setattr(Client, "chain", stops)
+    await first.run()
+    assert 0 < await store.hints.count(Hint.PLAN) < 300
+    await second.run()
+    assert await store.hints.count(Hint.PLAN) == 0
