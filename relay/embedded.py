@@ -218,8 +218,8 @@ def _launch(folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:
         "appendfsync always",
         "maxmemory-policy noeviction",
         'save ""',
-        # A rewrite forks a process that needs a core: not for every few thousand events of a small installation.
-        "auto-aof-rewrite-min-size 256mb",
+        # A rewrite forks a process that needs a core: not for every few thousand events.
+        "auto-aof-rewrite-min-size 512mb",
         # A delivery is a hash of a dozen fields, two of them of some hundred bytes: one piece of memory in place of thirty.
         # Hashes with more fields than that are searched by their names as ever.
         "hash-max-listpack-entries 32",
