@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
-import types
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from relay.places import Cluster, Login
 from relay.store.address import PlainConnection, TlsConnection, pool_of
 from relay.store.client import Client, Copies, GroupCommit, Script
 from relay.store.cluster import ClusterClient
+from tests.leftover import frames_left
 
 
 def test_a_connection_that_is_closed_while_it_is_written_to_is_lost(valkey: EmbeddedValkey) -> None:
@@ -69,20 +68,11 @@ async def test_who_waits_behind_a_call_without_an_answer_waits_no_longer_than_it
 async def test_a_call_that_failed_leaves_nothing_to_the_collector_of_cycles() -> None:
     client = Client.connect("redis://127.0.0.1:1", prefix="x", connections=1, timeout_s=1)
     claims = GroupCommit(client, Script.read("claim"))
-    gc.collect()
-    gc.disable()
-    try:
+    with frames_left() as left:
         for one in [asyncio.ensure_future(claims((f"e:{n}", "a body"))) for n in range(3)]:
             with pytest.raises(StoreUnavailable):
                 await one
         del one
         await asyncio.sleep(0)
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        frames = {each.f_code.co_qualname for each in gc.garbage if isinstance(each, types.FrameType)}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     await client.close()
-    assert "GroupCommit._flush" not in frames
+    assert "GroupCommit._flush" not in left

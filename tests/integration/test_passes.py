@@ -34,11 +34,8 @@ def hints(client: Client) -> Hints:
     return Hints(client)
 
 
-async def put(
-    client: Client, queues: Queues, n: int, *, to: str = "ep_1", transfer: str = "", partner: str | None = "p", at: int = 0
-) -> None:
-    transfer = transfer or f"t{n}"
-    made = Delivery(
+def made(n: int, *, to: str = "ep_1", transfer: str, partner: str | None = "p", at: int = 0) -> Delivery:
+    return Delivery(
         id=f"dlv_{to}_{n}",
         event_id=f"e{n}",
         type="transfer.created",
@@ -48,7 +45,13 @@ async def put(
         created_at_ms=at,
         recipient=Recipient(id=to, channel=Channel.WEBHOOK, audience=Audience.SOURCE, partner=partner),
     )
-    await client.batch([queues.enqueuing([Entry(to, made.id, dump(made), transfer, n, at)])])
+
+
+async def put(
+    client: Client, queues: Queues, n: int, *, to: str = "ep_1", transfer: str = "", partner: str | None = "p", at: int = 0
+) -> None:
+    one = made(n, to=to, transfer=transfer or f"t{n}", partner=partner, at=at)
+    await client.batch([queues.enqueuing([Entry(to, one.id, dump(one), one.transfer_key, n, at)])])
 
 
 async def begin(queues: Queues, now: int = 1, *, want: int = 10, until: float = UNTIL) -> dict[str, tuple[Claim, Advanced]]:
@@ -202,19 +205,9 @@ OPENING = Opening("w-plan", UNTIL, 2)
 
 
 def entry(n: int, *, transfer: str = "", rate: int | None = None, at_hand: bool = True) -> Entry:
-    transfer = transfer or f"t{n}"
-    made = Delivery(
-        id=f"dlv_ep_1_{n}",
-        event_id=f"e{n}",
-        type="transfer.created",
-        transfer=transfer,
-        transfer_key=transfer,
-        sequence=n,
-        created_at_ms=0,
-        recipient=Recipient(id="ep_1", channel=Channel.WEBHOOK, audience=Audience.SOURCE, partner="p"),
-    )
-    taken = Taken(made, 0, 0, None, False, transfer, b"shown") if at_hand else None
-    return Entry("ep_1", made.id, dump(made), transfer, n, 0, rate, taken)
+    one = made(n, transfer=transfer or f"t{n}")
+    taken = Taken(one, 0, 0, None, False, one.transfer_key, b"shown") if at_hand else None
+    return Entry("ep_1", one.id, dump(one), one.transfer_key, n, 0, rate, taken)
 
 
 async def enter(client: Client, queues: Queues, *entries: Entry, by: Opening = OPENING) -> bytes | list[bytes]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import socket
 import ssl
 import threading
 import time
-import types
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +24,7 @@ from relay.signing import Ed25519Key, HmacKey, Key, new_secret, new_signing_key
 from relay.store.stored import dump
 from relay.webhook import WebhookSender, allowed_header
 from tests.fakes.partner import Answer, Partner
+from tests.leftover import frames_left
 
 LOOPBACK = Policy.of(["127.0.0.0/8", "::1/128"], allow_http=True)
 BODY = '{"type":"transfer.created","data":{"name":"譲渡"}}'.encode()
@@ -760,16 +759,6 @@ def test_other_headers_are_a_tenants(name: str, value: str) -> None:
 
 
 async def test_what_failed_leaves_nothing_to_the_collector_of_cycles(relay: Relay) -> None:
-    gc.collect()
-    gc.disable()
-    try:
-        with _closed_port() as taken:
-            await relay.post(f"http://127.0.0.1:{taken.getsockname()[1]}/")
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        frames = {one.f_code.co_qualname for one in gc.garbage if isinstance(one, types.FrameType)}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-    assert "WebhookSender.attempt" not in frames
+    with frames_left() as left, _closed_port() as taken:
+        await relay.post(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    assert "WebhookSender.attempt" not in left
