@@ -74,24 +74,15 @@ def begun_of(
 
 def as_first_given(stored: bytes, held: Held) -> Event:
     """A stored event with its ids in the spelling that they were first given in; ValueError when it cannot be read."""
-    event = read_event(stored)
-    transfer, changed = event.transfer, dict[str, str]()
+    event: Any = read_event(stored)
+    transfer, changed = event.transfer, dict[str, Any]()
     if transfer.id != held.id:
         changed["id"] = held.id
     for name, party, first in (("source", transfer.source, held.source_id), ("target", transfer.target, held.target_id)):
         if party.id != first and party.id.casefold() == first.casefold():
-            changed[name] = first
-    return event if not changed else _spelled(stored, changed)
-
-
-def _spelled(stored: bytes, changed: Mapping[str, str]) -> Event:
-    event = Event.model_validate_json(stored)
-    transfer = event.transfer
-    parts: dict[str, Any] = {
-        name: id_ if name == "id" else getattr(transfer, name).model_copy(update={"id": id_})
-        for name, id_ in changed.items()
-    }
-    return event.model_copy(update={"transfer": transfer.model_copy(update=parts)})
+            changed[name] = replace(party, id=first)
+    spelled: Event = replace(event, transfer=replace(transfer, **changed)) if changed else event
+    return spelled
 
 
 def fixed(made: Plan) -> FixedPlan:
@@ -127,20 +118,19 @@ def lines_of(job: Job) -> list[Line]:
     """What the event adds to each partner's records: the activity log, the feed, or both."""
     fed = {(told.partner, told.audience) for told in job.plan.feed}
     logged = {(told.partner, told.audience): told.audit for told in job.plan.activity}
-    unplanned, event_id = job.unplanned, job.event.id
     lines = []
-    for about in logged if fed <= logged.keys() else dict.fromkeys([*logged, *fed]):
-        partner, audience = about
-        audit = logged.get(about)
-        record_id = f"{event_id}:{audience}"
+    for partner, audience in dict.fromkeys([*logged, *fed]):
+        audit = logged.get((partner, audience))
+        record_id = f"{job.event.id}:{audience}"
+        feed = f"{job.unplanned.sequence}|{audience}|{job.event.id}|{job.key}"
         lines.append(
             Line(
-                partner,
-                record_id,
-                None if audit is None else _activity(job, record_id, audience, audit=audit),
-                f"{unplanned.sequence}|{audience}|{event_id}|{job.key}" if about in fed else "",
-                job.key,
-                job.held.created_ms,
+                partner=partner,
+                record_id=record_id,
+                record=None if audit is None else _activity(job, record_id, audience, audit=audit),
+                feed=feed if (partner, audience) in fed else "",
+                transfer=job.key,
+                transfer_score=job.held.created_ms,
             )
         )
     return lines

@@ -91,9 +91,9 @@ class Dispatcher:
                 elsewhere = True
                 if self._runner is not None or self._openings:
                     self._missed.add(recipient)
-        # Others may have something due too, and who plans without end never comes to look for them.
-        if elsewhere or asyncio.get_running_loop().time() - self._looked_at > _LOOK_EVERY_S:
+        if elsewhere:
             self.wake()
+        self._look_at_others()
 
     def opening(self, most: int) -> Opening | None:
         """By what up to `most` passes may begin in the step that plans what they send; None when none may. `opened` is
@@ -108,13 +108,16 @@ class Dispatcher:
 
     def opened(self, passes: Sequence[tuple[Claim, Begun]]) -> None:
         """These began so, and go on here; what comes too late for that is in flight until its lease is over."""
-        loop = asyncio.get_running_loop()
         for claim, begun in () if self._over else passes:
             self._drain(claim, begun)
         self._openings -= 1
         # Once each of them has looked whether it was told of.
-        loop.call_soon(self._forget_missed)
-        if loop.time() - self._looked_at > _LOOK_EVERY_S:
+        asyncio.get_running_loop().call_soon(self._forget_missed)
+        self._look_at_others()
+
+    def _look_at_others(self) -> None:
+        """They may have something due too, and who plans without end never comes to look for them."""
+        if asyncio.get_running_loop().time() - self._looked_at > _LOOK_EVERY_S:
             self.wake()
 
     def _forget_missed(self) -> None:
@@ -203,20 +206,18 @@ class Dispatcher:
             # The pass that runs here has given its lease back, and has not heard of it yet.
             active.begun = begun or active.begun
             return
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._run(claim, begun))
+        task = asyncio.get_running_loop().create_task(self._run(claim, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self._ticking is None:
-            self._ticking = loop.call_later(self._tools.lease_ms / 4000, self._tick)
+            self._tick()
 
     def _tick(self) -> None:
         """Passes over what is slow keep their leases."""
-        self._ticking = None
         for active in self._active.values():
             active.drain.renew()
-        if self._tasks:
-            self._ticking = asyncio.get_running_loop().call_later(self._tools.lease_ms / 4000, self._tick)
+        later = asyncio.get_running_loop().call_later
+        self._ticking = later(self._tools.lease_ms / 4000, self._tick) if self._tasks else None
 
     def _pass_over(self, claim: Claim, begun: Begun | None) -> Drain | DailyDrain:
         self._count += 1

@@ -251,9 +251,8 @@ class FanOut:
             replies = await store.client.chain([*first, *calls, *last])
             if replies is None:
                 return None
-            made = list(new)
-            if new:
-                made = [job for job, reply in zip(new, replies[len(first) - 1], strict=True) if reply == b""]
+            stored = replies[len(first) - 1] if new else []
+            made = [job for job, reply in zip(new, stored, strict=True) if reply == b""]
             self._owe(made)
             entered = replies[len(first)] if entries else []
             if opening is not None:

@@ -7,7 +7,7 @@ without end; another worker may have looked in between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,13 +19,30 @@ from relay.engine.fanout import FanOut
 from relay.engine.registered import Registrations
 from relay.errors import StoreUnavailable
 from relay.model import Channel
-from relay.store.client import Call, Client
+from relay.store.client import Client
 from relay.store.passes import Advanced
 from relay.store.queues import Queues
 from tests.fakes.partner import Answer
 from tests.pipeline.caller import eventually
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
+
+
+def comes_late(
+    monkeypatch: pytest.MonkeyPatch, of: type, method: str, when: Callable[[Any], bool] = lambda _: True
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """The first such answer of this method comes late: when it is there, and when it may come."""
+    ask, there, go_on = getattr(of, method), asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any, **more: Any) -> Any:
+        answer = await ask(*args, **more)
+        if when(answer) and not there.is_set():
+            there.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(of, method, late)
+    return there, go_on
 
 
 @pytest.mark.parametrize("again", [Engine.sweep, Engine.fan_out], ids=["swept", "only told"])
@@ -35,16 +52,7 @@ async def test_a_pass_that_begins_before_the_last_has_heard_of_its_end_is_not_lo
     """The answer to the last step of a pass comes late. What is put in the queue meanwhile is taken by the next, and
     is not left in flight until a lease is over."""
     await world.api.register("contoso", world.hooks)
-    advance, ended, go_on = Queues.advance, asyncio.Event(), asyncio.Event()
-
-    async def late(self: Queues, *args: Any, **more: Any) -> Advanced:
-        answer = await advance(self, *args, **more)
-        if answer.released and not ended.is_set():
-            ended.set()
-            await go_on.wait()
-        return answer
-
-    monkeypatch.setattr(Queues, "advance", late)
+    ended, go_on = comes_late(monkeypatch, Queues, "advance", lambda step: step.released)
     await world.api.post(step("tr-1", "created", 1, source="contoso"))
     await world.engine.sweep()
     async with asyncio.timeout(30):
@@ -81,16 +89,7 @@ async def test_what_comes_before_a_pass_has_heard_of_its_beginning_goes_beside_i
 ) -> None:
     await world.api.register("contoso", world.hooks)
     monkeypatch.setattr(Dispatcher, "opening", lambda *_: None)
-    begin, begun, go_on = Queues.begin, asyncio.Event(), asyncio.Event()
-
-    async def late(self: Queues, *args: Any, **more: Any) -> Any:
-        answer = await begin(self, *args, **more)
-        if answer[1] and not begun.is_set():
-            begun.set()
-            await go_on.wait()
-        return answer
-
-    monkeypatch.setattr(Queues, "begin", late)
+    begun, go_on = comes_late(monkeypatch, Queues, "begin", lambda answer: bool(answer[1]))
     world.hooks.answers(Answer(hang=True))
     await world.api.post(step("tr-1", "created", 1, source="contoso"))
     await world.engine.fan_out()
@@ -109,16 +108,7 @@ async def test_what_comes_before_the_planner_has_heard_that_a_pass_began_goes_be
     await world.api.register("contoso", world.hooks)
     await world.api.post(step("tr-0", "created", 1, source="contoso"))
     await world.sweep()  # by now all is known that planning asks for
-    chain, begun, go_on = Client.chain, asyncio.Event(), asyncio.Event()
-
-    async def late(self: Client, calls: Sequence[Call]) -> Any:
-        answer = await chain(self, calls)
-        if not begun.is_set():
-            begun.set()
-            await go_on.wait()
-        return answer
-
-    monkeypatch.setattr(Client, "chain", late)
+    begun, go_on = comes_late(monkeypatch, Client, "chain")
     world.hooks.answers(Answer(hang=True))
     await world.api.post(step("tr-1", "created", 1, source="contoso"))
     planning = asyncio.create_task(world.engine.fan_out())
