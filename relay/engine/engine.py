@@ -30,6 +30,7 @@ from relay.engine.tools import Tools
 from relay.engine.watch import Patience, Watch
 from relay.engine.windows import Windows
 from relay.errors import StoreUnavailable
+from relay.gate import Gate
 from relay.model import Channel
 from relay.record import Recorder
 from relay.retry import Schedule
@@ -105,7 +106,7 @@ class Engine:
                 recorder=self.recorder,
                 watch=watch,
                 clock=services.clock,
-                gate=asyncio.Semaphore(in_flight),
+                gate=Gate(in_flight),
                 windows=Windows(window),
                 lease_ms=_ms(config.worker.lease_seconds),
                 breaker=breaker,

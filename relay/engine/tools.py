@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from relay.engine.channels import Sender, unsendable
 from relay.engine.registered import Registrations
 from relay.engine.watch import Watch
 from relay.engine.windows import Windows
+from relay.gate import Gate
 from relay.model import Attempt, Channel, Delivery, Outcome
 from relay.record import Recorder
 from relay.retry import Again, Decision, Schedule, Settled
@@ -33,7 +33,7 @@ class Tools:
     recorder: Recorder
     watch: Watch
     clock: Callable[[], int]
-    gate: asyncio.Semaphore
+    gate: Gate
     windows: Windows
     lease_ms: int
     breaker: BreakerRules | None = None

@@ -22,6 +22,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
 from relay.errors import ConfigError
+from relay.gate import Gate
 from relay.mail.trust import why_insecure
 from relay.mail.verdict import Fault, Step, Verdict, of_babble, of_loss, of_reply
 from relay.model import Outcome
@@ -147,7 +148,7 @@ class MailServer:
         self._manner = manner
         self._idle: list[_Line] = []
         self._closed = False
-        self.turns = asyncio.Semaphore(manner.connections)
+        self.turns = Gate(manner.connections)
 
     async def carry(self, message: Sendable) -> Ending:
         """One transaction; hold one of `turns` meanwhile."""

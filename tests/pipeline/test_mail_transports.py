@@ -98,7 +98,7 @@ async def test_a_fault_of_a_server_costs_nobody_an_attempt_and_is_asked_about_by
         await tell(world, 40)
         await world.sweep()
         asked = first.seen[at]
-        assert asked <= transports(world)[0].server.turns._value, "those who were already on their way"
+        assert asked <= transports(world)[0].server.turns.room, "those who were already on their way"
         for _ in range(12):
             world.pass_time(330)
             await world.sweep()
