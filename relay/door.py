@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from relay.auth import Caller
-from relay.intake import Parsed, Problem
+from relay.intake import Parsed, Problem, parse, read_and_write
 from relay.lifecycle import FINAL, Move, Verdict, judge
 from relay.model import Event, EventType, TokenHolder
 from relay.record import Recorder
@@ -57,23 +57,30 @@ class Door:
         self._left: dict[str, Known] = {}
 
     async def accept(self, parsed: Parsed, caller: Caller) -> Answer:
-        """One event: accepted, repeated, or refused with the reason. Durable when it says accepted."""
+        """One event: accepted, repeated, or refused with the reason. Durable when it says accepted.
+
+        What is accepted by a guess is let go of while it is written, and read again where it has to be judged again."""
         started = time.perf_counter()
-        key = parsed.event.transfer_key
+        event = parsed.event
+        key, event_id, type_, transfer = event.transfer_key, event.id, event.type, event.transfer.id
         # Events of one transfer take turns in this process, so that they do not judge each other stale.
         if not self._turns.begin(key):
             await self._turns.await_turn(key)
         try:
-            status, answer = await self._judge_and_write(parsed, caller)
+            acceptance = self._guessed(parsed, caller)
+            if acceptance is None:
+                status, answer = await self._judge_and_write(parsed, caller)
+            else:
+                written = parsed.written
+                del parsed, event
+                if await self._write(acceptance) is Accepted.DONE:
+                    status, answer = "accepted", _accepted(event_id)
+                else:
+                    status, answer = await self._judge_and_write(parse(*read_and_write(written)), caller)
         finally:
             self._turns.end(key)
-        event = parsed.event
         self._recorder.received(
-            status=status,
-            event_id=event.id,
-            type=event.type,
-            transfer=event.transfer.id,
-            seconds=time.perf_counter() - started,
+            status=status, event_id=event_id, type=type_, transfer=transfer, seconds=time.perf_counter() - started
         )
         if answer.code == HTTPStatus.ACCEPTED:
             self._nudge()
@@ -81,19 +88,13 @@ class Door:
 
     async def _judge_and_write(self, parsed: Parsed, caller: Caller) -> tuple[str, Answer]:
         event = parsed.event
-        fingerprint = parsed.fingerprint()
-        guess = self._guess(event)
-        if guess is not None and _owns(caller, guess.held):
-            verdict = _verdict(event, guess.held)
-            if verdict.is_accepted and await self._write(parsed, fingerprint, caller, guess, verdict) is Accepted.DONE:
-                return "accepted", _accepted(event.id)
         for _ in range(_TRIES):
             known = await self._store.transfers.look(event.transfer_key, event.id)
             if not _owns(caller, known.held):
                 return "forbidden", problem(
                     HTTPStatus.FORBIDDEN, event.id, "this transfer belongs to another producer"
                 )
-            if known.claim is not None and known.claim.decode() != fingerprint:
+            if known.claim is not None and known.claim.decode() != parsed.fingerprint:
                 return "conflict", _conflict(event.id)
             if known.sequence is not None or known.ended:
                 await self._store.transfers.repeat(event.transfer_key, self._clock())
@@ -101,7 +102,7 @@ class Door:
             verdict = _verdict(event, known.held)
             if not verdict.is_accepted:
                 return "refused", await self._refuse(parsed, known, verdict)
-            match await self._write(parsed, fingerprint, caller, known, verdict):
+            match await self._write(self._acceptance(parsed, caller, known, verdict)):
                 case Accepted.DONE:
                     return "accepted", _accepted(event.id)
                 case Accepted.REPEATED:
@@ -113,22 +114,25 @@ class Door:
         busy = problem(HTTPStatus.SERVICE_UNAVAILABLE, event.id, "this transfer is very busy; send the event again")
         return "contended", busy
 
-    def _guess(self, event: Event) -> Known | None:
-        """How the transfer probably stands, to save a question: as this process last left it, or new when
-        the event creates it. The write holds only if that is so; all that is not accepted by a guess is
+    def _guessed(self, parsed: Parsed, caller: Caller) -> Acceptance | None:
+        """The event accepted by a guess of how its transfer stands, to save a question: as this process last left it,
+        or new when the event creates it. The write holds only if that is so; all that is not accepted by a guess is
         judged again from what the database says."""
-        left = self._left.get(event.transfer_key)
-        return _NOTHING if left is None and event.type is EventType.CREATED else left
+        event = parsed.event
+        guess = self._left.get(event.transfer_key)
+        if guess is None and event.type is EventType.CREATED:
+            guess = _NOTHING
+        if guess is None or not _owns(caller, guess.held):
+            return None
+        verdict = _verdict(event, guess.held)
+        return self._acceptance(parsed, caller, guess, verdict) if verdict.is_accepted else None
 
-    async def _write(
-        self, parsed: Parsed, fingerprint: str, caller: Caller, known: Known, verdict: Verdict
-    ) -> Accepted:
-        acceptance = self._acceptance(parsed, fingerprint, caller, known, verdict)
+    async def _write(self, acceptance: Acceptance) -> Accepted:
         done = await self._store.transfers.accept(acceptance)
         if done is Accepted.DONE:
             if len(self._left) >= _MOST_LEFT:
                 self._left.clear()
-            self._left[acceptance.key] = Known(None, known.version + 1, acceptance.held, None)
+            self._left[acceptance.key] = Known(None, acceptance.version + 1, acceptance.held, None)
         else:
             self._left.pop(acceptance.key, None)
         return done
@@ -149,9 +153,7 @@ class Door:
         )
         return problem(HTTPStatus.CONFLICT, event.id, verdict.reason)
 
-    def _acceptance(
-        self, parsed: Parsed, fingerprint: str, caller: Caller, known: Known, verdict: Verdict
-    ) -> Acceptance:
+    def _acceptance(self, parsed: Parsed, caller: Caller, known: Known, verdict: Verdict) -> Acceptance:
         event, now = parsed.event, self._clock()
         held = _after(parsed, caller, known.held, verdict, now)
         applied = verdict.move is Move.APPLIED
@@ -178,11 +180,11 @@ class Door:
         return Acceptance(
             key=event.transfer_key,
             event_id=event.id,
-            fingerprint=fingerprint,
+            fingerprint=parsed.fingerprint,
             version=known.version,
             held=held,
             step=step,
-            body=parsed.stored(),
+            body=parsed.stored,
             link=link,
             now_ms=now,
         )

@@ -1,6 +1,6 @@
 """Is this body an event, and if not, what is wrong with it, all of it at once?
 
-Bytes in; an `Event` with the value it was read from, or every problem with its JSON pointer (RFC 6901)
+Bytes in; an `Event` with the text that is kept of it, or every problem with its JSON pointer (RFC 6901)
 and the cure. JSON here is RFC 8259 without its ambiguities: no duplicate names, no NaN, no lone
 surrogates, no nesting beyond 32.
 """
@@ -58,27 +58,18 @@ class Invalid(Exception):
         self.problems = list(problems)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parsed:
-    """A sound event with the JSON value it came as."""
+    """A sound event, and the JSON that it came as.
+
+    `written` is that JSON without white space; `stored` is it as it is kept, unknown fields and all, without the
+    acceptance link. `fingerprint` is equal for the same JSON, whatever the order of names and the white space.
+    """
 
     event: Event
-    value: dict[str, Any]
-    written: bytes | None = None
-    """The value as `read_and_write` wrote it, where it did."""
-
-    def fingerprint(self) -> str:
-        """Equal for the same parsed JSON, whatever the order of names and the white space."""
-        canonical = orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(canonical, digest_size=16).hexdigest()
-
-    def stored(self) -> bytes:
-        """The event as it is kept: unknown fields and all, without the acceptance link."""
-        transfer = self.value["transfer"]
-        if "acceptance_url" not in transfer:
-            return self.written or orjson.dumps(self.value)
-        kept = {name: value for name, value in transfer.items() if name != "acceptance_url"}
-        return orjson.dumps({**self.value, "transfer": kept})
+    written: bytes
+    stored: bytes
+    fingerprint: str
 
 
 def read_json(raw: bytes) -> Any:
@@ -106,8 +97,9 @@ def read_and_write(raw: bytes) -> tuple[Any, bytes]:
     return value, written
 
 
-def parse(value: Any) -> Parsed:
-    """An event from its JSON value. Raises Invalid with every problem."""
+def parse(value: Any, written: bytes | None = None) -> Parsed:
+    """An event from its JSON value, and from the same as `read_and_write` wrote it, where it did. Raises Invalid with
+    every problem."""
     if not isinstance(value, dict):
         raise Invalid([Problem("", "an event is a JSON object")])
     try:
@@ -118,7 +110,22 @@ def parse(value: Any) -> Parsed:
         raise Invalid(found + [one for one in _across(value) if one.pointer not in told]) from None
     if across := _across(value):
         raise Invalid(across)
-    return Parsed(event, value)
+    written = written or orjson.dumps(value)
+    return Parsed(event, written, _stored(value, written), fingerprint(value))
+
+
+def fingerprint(value: dict[str, Any]) -> str:
+    """32 hexadecimal digits that say whether two values are the same."""
+    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+def _stored(value: dict[str, Any], written: bytes) -> bytes:
+    transfer = value["transfer"]
+    if "acceptance_url" not in transfer:
+        return written
+    kept = {name: inner for name, inner in transfer.items() if name != "acceptance_url"}
+    return orjson.dumps({**value, "transfer": kept})
 
 
 def _across(value: dict[str, Any]) -> list[Problem]:

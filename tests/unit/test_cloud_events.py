@@ -40,7 +40,7 @@ def said(value: Any) -> list[tuple[str, str]]:
 def test_it_is_the_event_that_could_have_been_posted_as_it_is(kind: str) -> None:
     value = whole(kind)
     brought, plain = FORM.event(cloud(value)), parse(value)
-    assert (brought.event, brought.fingerprint()) == (plain.event, plain.fingerprint())
+    assert (brought.event, brought.fingerprint) == (plain.event, plain.fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_it_is_the_event_that_could_have_been_posted_as_it_is(kind: str) -> None
     ],
 )  # fmt: skip
 def test_what_it_may_have_besides_changes_nothing(changes: dict[str, Any]) -> None:
-    assert FORM.event(cloud(least(), **changes)).fingerprint() == parse(least()).fingerprint()
+    assert FORM.event(cloud(least(), **changes)).fingerprint == parse(least()).fingerprint
 
 
 def test_a_whole_event_as_data_is_taken_when_it_agrees() -> None:
