@@ -79,16 +79,22 @@ end
 
 -- Up to `want` due deliveries leave where they wait. First tries go before retries, but leave them a quarter
 -- of the room. Where the room is less than four, as on an endpoint with a rate limit, the quarters add up
--- from one step to the next.
-local function leave(tag, q, now, want)
-  local retries = call('ZRANGEBYSCORE', key(tag, 'again'), '-inf', now, 'LIMIT', 0, want)
+-- from one step to the next. They wait at one or two `places`; at one, retries are looked for only where no first try is
+-- due.
+local function leave(tag, q, now, want, places)
+  local first = places == 1 and call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want)
+  local retries = {}
+  if not first or #first == 0 then
+    retries = call('ZRANGEBYSCORE', key(tag, 'again'), '-inf', now, 'LIMIT', 0, want)
+  end
   local share = 0
   if #retries > 0 then
     local quarters = tonumber(call('HGET', q, 'quarters') or '0') + want
     share = math.floor(quarters / 4)
     call('HSET', q, 'quarters', quarters - 4 * share)
   end
-  local going = call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want - math.min(#retries, share))
+  local going = first
+    or call('ZRANGEBYSCORE', key(tag, 'due'), '-inf', now, 'LIMIT', 0, want - math.min(#retries, share))
   if #going > 0 then call('ZREM', key(tag, 'due'), unpack(going)) end
   local rest = {}
   while #rest < #retries and #going + #rest < want do rest[#rest + 1] = retries[#rest + 1] end
@@ -106,16 +112,20 @@ local function probe(tag, turn)
   return { did }
 end
 
--- Names in a delivery as it is kept. Within a text a quote has a backslash before it, so that these are names only;
--- a value that has one itself is not told.
-local OF_TRANSFER, OF_AUDIENCE = '"transfer_key":"([^"\\]*)"', '"audience":"([^"\\]*)"'
-local OF_PARTNER = '"partner":"([^"\\]*)"'
+-- The text that has a name in a delivery as it is kept. Within a text a quote has a backslash before it, so that what is
+-- found is a name; a text that has one itself is not told.
+local function text_of(meta, name)
+  local _, before = string.find(meta, '"' .. name .. '":"', 1, true)
+  local after = before and string.find(meta, '"', before + 1, true)
+  local found = after and string.sub(meta, before + 1, after - 1)
+  return found and not string.find(found, '\\', 1, true) and found or nil
+end
 
 -- Of one call's bodies only so many bytes are told: many large ones at once would hold up everybody else.
 local left_to_tell = 4 * 1024 * 1024
 
 local function body_of(meta, sequence)
-  local transfer, audience = string.match(meta, OF_TRANSFER), string.match(meta, OF_AUDIENCE)
+  local transfer, audience = text_of(meta, 'transfer_key'), text_of(meta, 'audience')
   if left_to_tell <= 0 or not (transfer and audience) then return false end
   local body = call('HGET', key('t:' .. transfer), 'b:' .. sequence .. ':' .. audience) or ''
   left_to_tell = left_to_tell - #body
@@ -190,8 +200,9 @@ local function operation(tag, a)
   local room, base, gap, slack = allowed(tonumber(rate), tonumber(known[6] or '0'), now)
   want = math.min(want, room)
   local flying, lanes = {}, {}
-  local waits = call('EXISTS', key(tag, 'due'), key(tag, 'again')) > 0
-  local going = waits and want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want)) or {}
+  local places = call('EXISTS', key(tag, 'due'), key(tag, 'again'))
+  local waits = places > 0
+  local going = waits and want > 0 and (probe_at and probe(tag, turn) or leave(tag, q, now, want, places)) or {}
   for _, did in ipairs(going) do
     local d = call('HMGET', key(tag, 'd:' .. did), 'm', 'n', 'x', 'base', 'l', 't', 'q')
     if probe_at and tonumber(d[6] or '0') > now then reply[6] = '1' end
@@ -210,7 +221,7 @@ local function operation(tag, a)
       reply[#reply + 1] = d[5]
       reply[#reply + 1] = a[11] == '1' and body_of(d[1], d[7])
       if a[11] == '1' and reply[7] == '' then
-        local partner = string.match(d[1], OF_PARTNER)
+        local partner = text_of(d[1], 'partner')
         if partner then reply[7] = call('GET', key('p:' .. partner, 'v')) or '0' end
       end
     end

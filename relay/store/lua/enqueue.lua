@@ -40,19 +40,21 @@ local function operation(tag, a)
   if (known[1] or '') ~= a[1] then
     if a[1] ~= '' then call('HSET', q, 'rate', a[1]) else call('HDEL', q, 'rate') end
   end
-  local ids, lanes = {}, {}
+  local ids, keys = {}, {}
   for i = 6, #a, 5 do
     ids[#ids + 1] = a[i]
-    if a[i + 2] ~= '' then lanes[#lanes + 1] = key(tag, 'lane:' .. a[i + 2]) end
+    keys[#keys + 1] = key(tag, 'd:' .. a[i])
+    if a[i + 2] ~= '' then keys[#keys + 1] = key(tag, 'lane:' .. a[i + 2]) end
   end
-  local before = gathered('ZMSCORE', key(tag, 'all'), ids)
-  -- A call for all of them: where none of these lanes has anything yet, whoever is first in one is its head.
-  local fresh, met = #lanes == 0 or counted('EXISTS', lanes) == 0, {}
+  -- A call for all of them: mostly none of these is known, and none of their lanes has anything yet, so that whoever is
+  -- first in one is its head.
+  local fresh, met = counted('EXISTS', keys) == 0, {}
   local all, due, crowded, lane_of = {}, {}, {}, {}
   for n, did in ipairs(ids) do
     local i = 5 * n + 1
     local lane, now = a[i + 2], a[i + 4]
-    local known_already = met[did] or before[n] and call('EXISTS', key(tag, 'd:' .. did)) == 1
+    local known_already = met[did]
+      or not fresh and call('ZSCORE', key(tag, 'all'), did) and call('EXISTS', key(tag, 'd:' .. did)) == 1
     if not known_already then
       met[did] = true
       lane_of[did] = lane

@@ -1,6 +1,20 @@
 -- A partner's activity log, pull feed and list of transfers grow, each event once.
 -- tag p:<partner> · for each: record id, record ('' none), feed member ('' none), transfer ('' none), transfer score
+
+-- The same for one event, as is usual where there are many partners: lists of one cost more than what they hold.
+local function add_one(tag, a)
+  local new = call('HSETNX', key(tag, 'records'), a[1], a[2])
+  if new == 1 then
+    local at = call('HINCRBY', key(tag, 'ends'), 'at', 1)
+    call('ZADD', key(tag, 'activity'), at, a[1])
+    if a[3] ~= '' then call('ZADD', key(tag, 'feed'), at, a[3]) end
+  end
+  if a[4] ~= '' then call('ZADD', key(tag, 'transfers'), 'GT', a[5], a[4]) end
+  return new
+end
+
 local function operation(tag, a)
+  if #a == 5 and a[2] ~= '' then return add_one(tag, a) end
   local ids, fed = {}, {}
   for i = 1, #a, 5 do
     if a[i + 1] ~= '' then ids[#ids + 1] = a[i] elseif a[i + 2] ~= '' then fed[#fed + 1] = a[i + 2] end
