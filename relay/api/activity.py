@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from aiohttp import web
 
-from relay.api.paging import Query, cursor, listed
+from relay.api.paging import NUMBER, Listing, Query, cursor, listed
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
 from relay.api.transfer_shapes import ActivityShape, CustomerShape
@@ -25,7 +25,7 @@ from relay.store.stored import Activity
 from relay.store.transfers import shown as planned
 from relay.times import format_ms
 
-LISTING = "activity"
+LISTING = Listing("activity", NUMBER)
 
 _COLUMNS = (
     "at",
@@ -81,7 +81,7 @@ async def list_(call: Call) -> web.Response:
     if format_ is Format.CSV or (format_ is None and _wants_csv(call.request)):
         response = web.Response(text=as_csv(records), content_type="text/csv", charset="utf-8")
         if page.next is not None:
-            following = call.request.url.update_query(after=cursor(LISTING, page.next)).relative()
+            following = call.request.rel_url.update_query(after=cursor(LISTING, page.next))
             response.headers["Link"] = f'<{following}>; rel="next"'
         response.headers["Content-Disposition"] = 'attachment; filename="activity.csv"'
         return response

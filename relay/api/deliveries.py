@@ -6,6 +6,7 @@ the operator's to see; partners are told a count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from relay.api.bodies import Body, read_body
 from relay.api.endpoint_actions import NoBody
 from relay.api.endpoints import existing as existing_endpoint
 from relay.api.endpoints import maybe_time
-from relay.api.paging import Query, listed
+from relay.api.paging import TIMED, Listing, Query, listed
 from relay.api.problems import Fault, Problem, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AttemptShape, DeliveryDetailShape, DeliveryShape, SuppressionShape
@@ -29,32 +30,33 @@ from relay.store import Store
 from relay.store.records import DeliveryRecord
 from relay.times import format_ms
 
-LISTING = "deliveries"
+OF_ENDPOINT = Listing("deliveries-of-endpoint", TIMED)
+EVERYWHERE = Listing("deliveries", re.compile(TIMED.pattern + r"\|[0-9]{1,16}\|[0-9]{1,16}", re.DOTALL))
 
 
 async def of_endpoint(call: Call) -> web.Response:
     """An endpoint's deliveries, newest first."""
     query = Query(call.request)
-    asked = query.page(LISTING)
+    asked = query.page(OF_ENDPOINT)
     status, type_ = query.choice("status", DeliveryStatus), query.choice("type", EventType)
     query.check()
     endpoint = await existing_endpoint(call)
     page = await call.services.store.queues.of_endpoint(
         endpoint.id, status=status, type=type_, after=asked.after, limit=asked.limit
     )
-    return answer(listed(LISTING, page, await all_shown(call.services.store, page.data)))
+    return answer(listed(OF_ENDPOINT, page, await all_shown(call.services.store, page.data)))
 
 
 async def everywhere(call: Call) -> web.Response:
     """Deliveries of the whole installation, newest first."""
     query = Query(call.request)
-    asked = query.page(LISTING)
+    asked = query.page(EVERYWHERE)
     status, channel = query.choice("status", DeliveryStatus), query.choice("channel", Channel)
     query.check()
     page = await call.services.store.deliveries(
         status=status, channel=channel, after=asked.after, limit=asked.limit
     )
-    return answer(listed(LISTING, page, await all_shown(call.services.store, page.data)))
+    return answer(listed(EVERYWHERE, page, await all_shown(call.services.store, page.data)))
 
 
 async def get(call: Call) -> web.Response:

@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 from relay import recovery
 from relay.api import certificates, key_sets, ownership
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import Listing, Query, listed, page_of
 from relay.api.partners import existing as existing_partner
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
@@ -41,7 +41,7 @@ from relay.store.queues import WELL, QueueState
 from relay.times import format_ms
 from relay.webhook import allowed_header
 
-LISTING = "endpoints"
+LISTING = Listing("endpoints")
 _MOST_HEADERS = 20
 _PLAIN: dict[str, Any] = {
     "event_types": None,

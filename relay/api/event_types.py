@@ -8,12 +8,12 @@ from typing import Any
 from aiohttp import web
 
 from relay.api import message
-from relay.api.paging import Query, in_order, listed
+from relay.api.paging import NUMBER, Listing, Query, in_order, listed
 from relay.api.route import Call, answer
 from relay.api.shapes import EventTypeShape
 from relay.model import EventType
 
-LISTING = "event-types"
+LISTING = Listing("event-types", NUMBER)
 
 
 async def list_(call: Call) -> web.Response:

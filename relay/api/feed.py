@@ -10,13 +10,13 @@ import asyncio
 import orjson
 from aiohttp import web
 
-from relay.api.paging import Query, cursor
+from relay.api.paging import NUMBER, Listing, Query, cursor
 from relay.api.partners import existing as existing_partner
 from relay.api.problems import Problem
 from relay.api.route import Call, answer
 from relay.store.records import FeedEntry
 
-LISTING = "events"
+LISTING = Listing("events", NUMBER)
 
 
 async def list_(call: Call) -> web.Response:

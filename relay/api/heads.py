@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from relay.api.paging import Query, cursor
+from relay.api.paging import NUMBER, Listing, Query, cursor
 from relay.api.partners import existing as existing_partner
 from relay.api.route import Call, answer
 from relay.api.shapes import Shape, Time
@@ -15,7 +15,7 @@ from relay.chain import Head
 from relay.chain_key import chain_key
 from relay.times import format_ms
 
-LISTING = "heads"
+LISTING = Listing("heads", NUMBER)
 
 
 class HeadShape(Shape):

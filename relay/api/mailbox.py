@@ -15,7 +15,7 @@ from aiohttp import web
 
 from relay.api import pages
 from relay.api.operator_pages import OperatorPage
-from relay.api.paging import Query, listed
+from relay.api.paging import NUMBER, Listing, Query, listed
 from relay.api.problems import not_found
 from relay.api.route import Access, Answer, Call, Route, answer, guarded
 from relay.mail.preview import seen_as
@@ -23,7 +23,7 @@ from relay.services import SERVICES
 from relay.store.mailbox import Mailbox, Message
 from relay.times import format_ms
 
-LISTING = "mailbox"
+LISTING = Listing("mailbox", NUMBER)
 _PAGE = OperatorPage("/mailbox", "Mailbox")
 WIDTHS = ("320", "640", "1000")
 SCHEMES = ("light", "dark")

@@ -3,13 +3,15 @@
 A parameter that a list does not have is refused (422), and so is one that is given twice: what is misspelt would
 otherwise answer everything where one thing was asked for. Every list takes `limit` (1 to 500, default 50) and `after`, the `next` of the page before. A cursor is
 opaque: base64url of a checksum and the store's own position. The checksum covers the list's name, so that
-a cursor of another list, or one that was cut short, is told at once (422) instead of starting anywhere.
+a cursor of another list, or one that was cut short, is told at once (422) instead of starting anywhere; and so is one
+that somebody made, whose position is none of this list's.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,19 @@ E = TypeVar("E", bound=StrEnum)
 
 DEFAULT_LIMIT, MOST = 50, 500
 _SHOWN = 64
+ANYWHERE = re.compile(r".*", re.DOTALL)
+"""A place between others that are compared as text; every text is one."""
+NUMBER = re.compile(r"[0-9]{1,16}")
+TIMED = re.compile(r"-?[0-9]{1,16}\|.+", re.DOTALL)
+"""`<Unix ms>|<what stood there>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list that is answered in pages: a name of its own, and the form that the store's positions in it have."""
+
+    name: str
+    position: re.Pattern[str] = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +93,8 @@ class Query:
             self._fault(name, str(problem))
             return None
 
-    def page(self, listing: str) -> Asked:
-        """`after` and `limit` of the list named `listing`."""
+    def page(self, listing: Listing) -> Asked:
+        """`after` and `limit` of this list."""
         limit, after = self.text("limit"), self.text("after", most=2048)
         size = DEFAULT_LIMIT
         if limit is not None:
@@ -110,21 +125,23 @@ class Query:
         self._faults.append(Fault(f"/{pointer}", f"query parameter {shown}: {detail}"))
 
 
-def cursor(listing: str, position: str) -> str:
+def cursor(listing: Listing, position: str) -> str:
     """The opaque cursor for a position in a list."""
     raw = position.encode()
     return base64.urlsafe_b64encode(_checksum(listing, raw) + raw).rstrip(b"=").decode()
 
 
-def open_cursor(listing: str, text: str) -> str | None:
-    """The position that `cursor` was given; None when it made no such text for this list."""
+def open_cursor(listing: Listing, text: str) -> str | None:
+    """The position that `cursor` was given; None when it made no such text for this list, or of no position in it."""
     try:
         both = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         checksum, raw = both[:4], both[4:]
         position = raw.decode()
     except (UnicodeError, binascii.Error):
         return None
-    return position if _checksum(listing, raw) == checksum and cursor(listing, position) == text else None
+    if _checksum(listing, raw) != checksum or cursor(listing, position) != text:
+        return None
+    return position if listing.position.fullmatch(position) else None
 
 
 def page_of(items: Iterable[T], key: Callable[[T], str], asked: Asked) -> Page[T]:
@@ -138,15 +155,15 @@ def page_of(items: Iterable[T], key: Callable[[T], str], asked: Asked) -> Page[T
 
 def in_order(items: Sequence[T], asked: Asked) -> Page[T]:
     """One page of a whole list that is at hand, in its own order."""
-    start = int(asked.after) if asked.after is not None and asked.after.isdecimal() else 0
+    start = int(asked.after or 0)
     end = start + asked.limit
     return Page(list(items[start:end]), str(end) if end < len(items) else None)
 
 
-def listed(listing: str, page: Page[Any], data: Sequence[Any]) -> dict[str, Any]:
+def listed(listing: Listing, page: Page[Any], data: Sequence[Any]) -> dict[str, Any]:
     """The JSON of a page whose entries are shown as `data`."""
     return {"data": list(data), "next": None if page.next is None else cursor(listing, page.next)}
 
 
-def _checksum(listing: str, raw: bytes) -> bytes:
-    return zlib.crc32(listing.encode() + b"\0" + raw).to_bytes(4, "big")
+def _checksum(listing: Listing, raw: bytes) -> bytes:
+    return zlib.crc32(listing.name.encode() + b"\0" + raw).to_bytes(4, "big")

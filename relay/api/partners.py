@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from relay import recovery
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, listed
+from relay.api.paging import Listing, Query, listed
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import AdminAgentShape, BouncedShape, PartnerShape
@@ -20,7 +20,7 @@ from relay.model import AdminAgent, Identifier, Locale, Mailbox, Partner, Text
 from relay.readers import BOUNCES, Reader
 from relay.times import format_ms
 
-LISTING = "partners"
+LISTING = Listing("partners")
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from relay.api.bodies import read_body
 from relay.api.endpoints import maybe_time
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import Listing, Query, listed, page_of
 from relay.api.problems import Problem, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import NewProducerSecretShape, ProducerSecretShape
@@ -24,7 +24,7 @@ from relay.model import Producer, Secret
 from relay.signing import new_secret
 from relay.times import format_ms
 
-LISTING = "secrets"
+LISTING = Listing("secrets")
 MOST_LIVE = 10
 """As many secrets may a producer have: each costs one digest of the body of a request that it did not sign."""
 

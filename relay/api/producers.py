@@ -6,7 +6,7 @@ from aiohttp import web
 
 from relay.api import producer_secrets
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import Listing, Query, listed, page_of
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import NewProducerShape, ProducerShape
@@ -15,7 +15,7 @@ from relay.model import Producer, Text, TokenHolder
 from relay.signing import new_secret
 from relay.times import format_ms
 
-LISTING = "producers"
+LISTING = Listing("producers")
 
 
 class ProducerBody(Body):

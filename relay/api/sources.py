@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import Field
 
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, in_order, listed
+from relay.api.paging import NUMBER, Listing, Query, in_order, listed
 from relay.api.problems import Problem, not_found
 from relay.api.route import Call, answer
 from relay.api.shapes import Shape, Time
@@ -22,7 +22,7 @@ from relay.sources.partner_api import Upstream
 from relay.sources.registration import Condition, Registered, Registrar, Taken
 from relay.times import format_ms
 
-LISTING = "sources"
+LISTING = Listing("sources", NUMBER)
 _LOOK_S = 1.0
 _ASKED_SOON = 429
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import Listing, Query, listed, page_of
 from relay.api.partners import existing as existing_partner
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
@@ -24,7 +24,7 @@ from relay.closed import SuppressionReason, SuppressionSource
 from relay.model import Mailbox, Partner
 from relay.readers import BOUNCES, Reader, Suppression, lifted, normalised, suppressed
 
-LISTING, OF_PARTNER = "suppressions", "partner-suppressions"
+LISTING, OF_PARTNER = Listing("suppressions"), Listing("partner-suppressions")
 _MAILBOX: TypeAdapter[str] = TypeAdapter(Mailbox)
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import StringConstraints
 
 from relay.api.bodies import Body, read_body
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import Listing, Query, listed, page_of
 from relay.api.partners import existing
 from relay.api.problems import Fault, invalid, not_found
 from relay.api.route import Call, answer
@@ -20,7 +20,7 @@ from relay.auth import AUTH, new_token
 from relay.model import Scope, Timestamp, Token, TokenHolder
 from relay.times import format_ms, to_ns
 
-LISTING = "tokens"
+LISTING = Listing("tokens")
 _OPERATOR = "operator"
 
 

@@ -13,9 +13,8 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from relay import view
-from relay.api.deliveries import LISTING as DELIVERIES
 from relay.api.deliveries import all_shown as deliveries_shown
-from relay.api.paging import Query, listed, page_of
+from relay.api.paging import TIMED, Listing, Query, listed, page_of
 from relay.api.problems import not_found
 from relay.api.route import Call, answer
 from relay.api.sight import spelled
@@ -39,7 +38,7 @@ from relay.store.records import (
 )
 from relay.times import format_ms
 
-LISTING = "transfers"
+LISTING, DELIVERIES = Listing("transfers", TIMED), Listing("deliveries-of-transfer")
 
 
 async def list_(call: Call) -> web.Response:

@@ -7,6 +7,7 @@ fails the test. URLs in bodies stay on this machine.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -16,13 +17,18 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
+from relay.api.paging import cursor
+from relay.api.route import Route
 from relay.api.routes import ALL
+from tests import listings
 from tests.fuzz.conftest import EXAMPLES, SEGMENT, Furniture, Target
+from tests.pipeline.caller import OPERATOR
 
 CHECKS = [content_type_conformance, response_schema_conformance]
 UPSTREAM = {502, 504}
 """What a façade may answer when the system behind it is away, as it is here: not the relay's own fault."""
 FRAMING = {"transfer-encoding", "content-length", "connection", "upgrade", "expect", "host"}
+POSITIONS = ["abc", "9" * 900, "-1", "\x00", "\u0663", "1|2", "1|2|3|4", "+inf"]
 CALM = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
 
 
@@ -77,3 +83,16 @@ def test_no_answer_but_those_the_document_describes(
     go()
     print(dict(seen))
     target.lives()
+
+
+@pytest.mark.parametrize("route", [one for one in ALL if "after" in {param.name for param in one.query}], ids=lambda one: one.name)
+def test_a_cursor_that_somebody_made_is_no_error_of_the_relays(route: Route, target: Target, there: Furniture) -> None:
+    parts = re.split(r"\{(\w+)\}", route.path)
+    parts[1::2] = [there.known.get(name, "absent") for name in parts[1::2]]
+    for listing in listings.every():
+        for position in POSITIONS:
+            asked_for = {"after": cursor(listing, position)}
+            answer = target.http.get(
+                target.base + "".join(parts), params=asked_for, headers={"Authorization": f"Bearer {OPERATOR}"}, timeout=60
+            )
+            assert answer.status_code in {200, 404, 410, 422}, (listing.name, position, answer.text)

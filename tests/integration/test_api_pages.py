@@ -74,7 +74,7 @@ async def test_every_page_runs_nothing_loads_nothing_and_stands_in_no_frame(http
         ({}, 200), ({"Sec-Fetch-Site": "same-origin"}, 200), ({"Sec-Fetch-Site": "none"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://relay.test", "Host": "relay.test"}, 200), ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "null"}, 403), ({"Sec-Fetch-Site": "cross-site", "Origin": "http://relay.test", "Host": "relay.test"}, 403),
+        ({"Origin": "null"}, 403), ({"Origin": "http://["}, 403), ({"Sec-Fetch-Site": "cross-site", "Origin": "http://relay.test", "Host": "relay.test"}, 403),
     ],
 )  # fmt: skip
 async def test_a_form_is_taken_from_a_page_of_ours_only(http: Http, headers: dict[str, str], expected: int) -> None:

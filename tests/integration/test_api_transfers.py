@@ -229,6 +229,8 @@ async def test_the_activity_log_is_a_table_too(life: Life) -> None:
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["event_id"] for row in rows] == ["evt-3", "evt-2", "evt-1"]
     assert rows[0]["customer_name"] == "'=1+1"
+    named = {"Accept": "text/csv", "Host": "relay.test:99999"}
+    assert await life.source.ask("GET", "/v1/partners/contoso/activity?limit=1", headers=named)
     wrong = "/v1/partners/contoso/activity?since=yesterday&limit=0"
     problem = await life.source.ask("GET", wrong, expect=422)
     assert {error["pointer"] for error in problem["errors"]} == {"/since", "/limit"}
