@@ -242,7 +242,7 @@ def _layouts(so_far: tuple[Mistake, ...], id_: str, timestamp: str, body: bytes)
 
 
 def _parts(id_: str, timestamp: str, body: bytes) -> tuple[bytes, ...]:
-    return (id_.encode(), b".", timestamp.encode(), b".", body)
+    return (id_.encode(), b".", timestamp.encode("utf-8", "replace"), b".", body)
 
 
 # --- other functions ------------------------------------------------------------------------------------

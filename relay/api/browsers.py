@@ -38,7 +38,10 @@ def is_from_our_page(request: web.Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get(hdrs.ORIGIN)
-    return origin is None or (urlsplit(origin).netloc or "none") == request.host
+    try:
+        return origin is None or (urlsplit(origin).netloc or "none") == request.host
+    except ValueError:
+        return False
 
 
 def add_host_check(app: web.Application, server: Server) -> None:

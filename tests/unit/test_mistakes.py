@@ -174,7 +174,7 @@ def test_no_text_and_no_body_make_it_fail(claimed: str, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"[" * 100_000, b"[" * 900 + b"]" * 900, b'{"a":' * 80 + b"1" + b"}" * 80, b'"\\ud800"', b"x" * 400_000],
+    [b"[" * 100_000, b"[" * 900 + b"]" * 900, b'{"a":' * 80 + b"1" + b"}" * 80, b'"\\ud800"', b'{"timestamp":"\\ud800"}', b"x" * 400_000],
 )
 def test_a_body_made_to_hurt_does_not(body: bytes) -> None:
     assert (
