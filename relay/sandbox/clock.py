@@ -13,6 +13,8 @@ import msgspec
 from relay.model import Record
 
 FASTEST: Final = 1_000_000.0
+LAST_MS: Final = 221_845_392_000_000
+"""The year 9000: here it stands still, so that what is reckoned from it is in a year that can be written."""
 
 
 class Dial(Record, frozen=True, kw_only=True):
@@ -29,7 +31,7 @@ dial_of = msgspec.json.Decoder(Dial).decode
 
 def shown(dial: Dial, real_ms: int) -> int:
     """The sandbox's time at a real moment."""
-    return dial.shown_ms + round((real_ms - dial.real_ms) * dial.rate)
+    return min(LAST_MS, dial.shown_ms + round((real_ms - dial.real_ms) * dial.rate))
 
 
 def real(dial: Dial, shown_ms: int) -> int | None:
@@ -46,4 +48,4 @@ def run(dial: Dial, real_ms: int, rate: float) -> Dial:
 
 def jump(dial: Dial, real_ms: int, by_ms: int) -> Dial:
     """It is so much later at once."""
-    return Dial(real_ms=real_ms, shown_ms=shown(dial, real_ms) + max(0, by_ms), rate=dial.rate)
+    return Dial(real_ms=real_ms, shown_ms=min(LAST_MS, shown(dial, real_ms) + max(0, by_ms)), rate=dial.rate)

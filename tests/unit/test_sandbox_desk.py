@@ -13,6 +13,7 @@ from relay.sandbox import clock, desk, faults
 from relay.sandbox.clock import Dial
 from relay.sandbox.desk import Desk
 from relay.sandbox.system import Answer, Call, Fault, Refusal, Step, Verdict
+from relay.times import format_ms
 
 NOW = 1_790_000_000_000
 MINUTE = 60_000
@@ -160,6 +161,12 @@ def test_a_systems_own_fault_is_its_own_and_may_be_refused() -> None:
     assert desk.faulted(MODEL, Desk(()), Fault(kind="own", item=7), NOW).desk.state == (-7,)
     refused = desk.faulted(MODEL, Desk(()), Fault(kind="own", item=13), NOW)
     assert (refused.desk.state, refused.answer.status) == ((), 400)
+
+
+def test_the_clock_stands_where_years_end_that_can_be_written() -> None:
+    dial = clock.run(clock.jump(Dial(shown_ms=10**12, rate=1.0), 0, 10**17), 0, clock.FASTEST)
+    for real in (0, 10**9):
+        assert format_ms(clock.shown(dial, real)) == "9000-01-01T00:00:00.000Z"
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from(["run", "stop", "jump"]), st.integers(0, 10**9))))

@@ -14,6 +14,7 @@ from relay.sandbox.subscriptions import customers, hooks, requests, views
 from relay.sandbox.subscriptions.customers import Bought, ConsentBody, CustomerBody, PartnerBody
 from relay.sandbox.subscriptions.model import Subscriptions
 from relay.sandbox.subscriptions.requests import Asker
+from relay.sandbox.subscriptions.tokens import Tokens
 from relay.sandbox.subscriptions.world import (
     DIRECT,
     PROVIDER,
@@ -187,6 +188,23 @@ def test_anything_that_can_be_transferred_may_come_where_no_type_is_named() -> N
     world, transfer = pending()
     lines = bought(world, Product.NCE, Product.AZURE, Product.RESERVATION, Product.SAVINGS_PLAN)
     assert submitted(world, transfer, lines).answer.body["status"] == "InProgress"
+
+
+@pytest.mark.parametrize("quantity", [-5, 0, customers.MOST_OF_ONE + 1, 2**64])
+def test_nobody_buys_none_of_something_or_more_than_there_is(quantity: int) -> None:
+    body = CustomerBody(name="C", email="c@c.example", owner=SOURCE, bought=(Bought(name="p", quantity=quantity),))
+    assert refusal(lambda: customers.add(ready(), body, NOW))[0] == 400
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "7", '{"Field":"x","Value":1}'])
+def test_a_filter_that_is_none_is_refused(text: str) -> None:
+    assert refusal(lambda: hooks.records(ready(), TARGET, "", "", NOW, text))[0] == 400
+
+
+@pytest.mark.parametrize("said", ["", "Bearer", "Basic x", "Bearer x", "Bearer x.y", "Bearer \udcff.x", "Bearer x.\udcff"])
+def test_who_has_no_token_of_the_sandboxs_is_nobody(said: str) -> None:
+    tokens = Tokens(b"s" * 32)
+    assert refusal(lambda: tokens.asker(ready(), said, NOW))[0] == 401
 
 
 def test_twenty_five_items_are_not_too_many() -> None:

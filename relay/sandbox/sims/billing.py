@@ -14,11 +14,12 @@ from relay.sandbox.sims.world import Sim, World
 from relay.times import to_ms
 
 MOST_DAYS = 400
+_DAY_MS = 86_400_000
 
 
 def billed(sim: Sim, day: date) -> str:
     """Whoever owns it when the day ends; "" before anybody did."""
-    end = to_ms(datetime(day.year, day.month, day.day, tzinfo=JAPAN) + timedelta(days=1))
+    end = to_ms(datetime(day.year, day.month, day.day, tzinfo=JAPAN)) + _DAY_MS
     owners = [one.operator for one in sim.owners if one.from_ms < end]
     return owners[-1] if owners else ""
 

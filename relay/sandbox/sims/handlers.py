@@ -158,7 +158,7 @@ def _headers(text: Any) -> dict[str, str]:
     """The headers that the customer typed: the text of a JSON object."""
     try:
         value = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         value = {}
     safe = value if isinstance(value, dict) else {}
     return {

@@ -75,4 +75,4 @@ class Keys:
         return found
 
     def _derived(self, use: str, about: str) -> str:
-        return hmac.new(self._secret, f"soracom {use} {about}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, f"soracom {use} {about}".encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()

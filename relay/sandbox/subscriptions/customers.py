@@ -19,7 +19,7 @@ from relay.sandbox.subscriptions.world import Customer, Product, World, put, wit
 from relay.sandbox.system import Answer, Note, Step
 
 AGREEMENT = "MicrosoftCustomerAgreement"
-MOST_BOUGHT = 60
+MOST_BOUGHT, MOST_OF_ONE = 60, 100_000
 
 
 class Bought(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +58,8 @@ def add(world: World, body: CustomerBody, now_ms: int) -> Step[World]:
     owner = tenant_of(world, body.owner)
     if not body.name or "@" not in body.email or len(body.bought) > MOST_BOUGHT:
         raise Code.INVALID.refuse(why=f"a customer has a name, an address and at most {MOST_BOUGHT} subscriptions")
+    if not all(1 <= one.quantity <= MOST_OF_ONE for one in body.bought):
+        raise Code.INVALID.refuse(why=f"quantity: give 1 to {MOST_OF_ONE}")
     bought = [(one.name, one.product, one.quantity) for one in body.bought]
     world, customer, subscriptions = with_customer(world, body.name[:200], body.email[:200], owner, bought)
     value = {

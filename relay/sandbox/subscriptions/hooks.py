@@ -145,7 +145,7 @@ def _filter(text: str) -> Callable[[Audit], bool]:
     try:
         fields = json.loads(text)
         field, value = fields["Field"], str(fields["Value"]).casefold()
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise Code.INVALID.refuse(why="filter: JSON with Field, Value and Operator") from None
     by: dict[str, Callable[[Audit], bool]] = {
         "CompanyName": lambda one: value in one.customer_name.casefold(),

@@ -90,7 +90,7 @@ class Tokens:
         return Asker(said["t"], said["p"])
 
     def _mac(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def _same(one: str, other: str) -> bool:
