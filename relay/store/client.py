@@ -24,10 +24,13 @@ from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
+    ClusterError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -51,11 +54,17 @@ _AWAY = (
     RedisTimeoutError,
     BusyLoadingError,
     ReadOnlyError,
+    # Of a cluster's own connections, which take the code out of the reply: down, moved, not covered.
+    AskError,
+    ClusterError,
+    RedisClusterException,
     TryAgainError,
     asyncio.TimeoutError,
     OSError,
 )
-_AWAY_CODES = frozenset({"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY"})
+_AWAY_CODES = frozenset(
+    {"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY", "TRYAGAIN", "MOVED", "ASK"}
+)
 _MARKER_MS = 60_000
 _PATIENCE_S = 0.5
 """A call that fails after this long has waited for an answer in vain; what is refused fails at once."""
@@ -168,8 +177,6 @@ class Client:
         what has left since is not counted."""
         score, _, member = after.partition("|")
         rank = await self.plain.zrevrank(key, member)
-        if rank is None and not score.lstrip("-").isdecimal():
-            return 0  # a cursor from before the lists knew when
         return int(await self.plain.zcount(key, score, "+inf")) if rank is None else int(rank) + 1
 
     def key(self, tag: str, rest: str = "") -> str:

@@ -22,7 +22,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException
 from relay.errors import StoreUnavailable
 from relay.places import Cluster, Login
 from relay.store.address import PlainConnection, TlsConnection
-from relay.store.client import Call, Client, Copies, Op, Plain, Script, translated
+from relay.store.client import Call, Client, Copies, Op, Plain, Script, translated, translating
 
 _TRIES = 5
 _PAUSE_S = 0.1
@@ -48,12 +48,8 @@ class _Routed(_Map):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's, but for the exception."""
-        try:
+        with translating():
             return await super().execute_command(*args, **options)
-        except RedisClusterException as error:
-            raise StoreUnavailable(f"the cluster is not whole ({type(error).__name__})") from error
-        except (RedisError, OSError, TimeoutError) as error:
-            raise translated(error) from error
 
 
 class _Node(Client):

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from redis.exceptions import RedisError
 
-from relay.store.client import Client, translated
+from relay.store.client import Client, translating
 from relay.store.records import Page
 
 MOST: Final = 1000
@@ -51,13 +50,11 @@ class Mailbox:
         number = int(await self._client.ask("INCR", self._last))
         id_ = str(number)
         message = {"to": to, "subject": subject, "raw": raw.decode("utf-8", "replace"), "at": at_ms}
-        try:
+        with translating():
             async with self._client.redis.pipeline(transaction=True) as pipe:
                 pipe.hset(self._text, id_, orjson.dumps(message))  # type: ignore[arg-type]
                 pipe.zadd(self._ids, {id_: number})
                 await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise translated(error) from error
         old: list[Any] = await self._client.ask("ZRANGE", self._ids, 0, -MOST - 1)
         if old:
             await self._client.ask("HDEL", self._text, *old)

@@ -20,22 +20,20 @@ and so that doing it again finishes it. Partner ids are casefolded here, whateve
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
 
 from relay.errors import RelayError
 from relay.model import AdminAgent, Endpoint, Partner, Producer, Token, TokenHolder
 from relay.preferences import Preferences
-from relay.store.client import Call, Client, Script, translated
+from relay.store.client import Call, Client, Script, translating
 from relay.store.preferences import read_chosen
 from relay.store.records import Page
 from relay.store.sessions import Sessions
 
-T = TypeVar("T")
 _SET = Script.read("registry_set")
 _READ = Script.read("registry_read")
 _UNCHANGED = Script.read("unchanged")
@@ -76,7 +74,7 @@ class Registry:
 
     async def get_partner(self, partner: str) -> Partner | None:
         """The partner, whatever the case of its id."""
-        stored = await self._one("GET", self._key(partner, "partner"))
+        stored = await self._client.ask("GET", self._key(partner, "partner"))
         return None if stored is None else Partner.model_validate_json(stored)
 
     async def spellings(self, partners: Iterable[str | None]) -> dict[str, str]:
@@ -95,9 +93,9 @@ class Registry:
                 return partner
             return partner.model_copy(update={"id": current.id, "created_at_ms": current.created_at_ms})
 
-        before = await self._one("GET", self._key(partner.key, "partner"))
+        before = await self._client.ask("GET", self._key(partner.key, "partner"))
         if before is None:
-            await self._one("ZADD", self._client.key(_INDEX, "partners"), 0, _entry(partner))
+            await self._client.ask("ZADD", self._client.key(_INDEX, "partners"), 0, _entry(partner))
         stored = await self._change_partner(partner.key, merge)
         assert stored is not None
         return stored, before is None
@@ -120,14 +118,14 @@ class Registry:
         if current is None:
             return False
         await self._change_partner(partner, lambda _: None, remove=True)
-        await self._one("ZREM", self._client.key(_INDEX, "partners"), _entry(current))
+        await self._client.ask("ZREM", self._client.key(_INDEX, "partners"), _entry(current))
         return True
 
     async def list_partners(self, after: str | None, limit: int) -> Page[Partner]:
         """All partners, newest first."""
         top = f"({after}" if after else "+"
         index = self._client.key(_INDEX, "partners")
-        entries = await self._one("ZREVRANGEBYLEX", index, top, "-", "LIMIT", 0, limit + 1)
+        entries = await self._client.ask("ZREVRANGEBYLEX", index, top, "-", "LIMIT", 0, limit + 1)
         names = [entry.decode() for entry in entries]
         keys = [name.partition(":")[2] for name in names[:limit]]
         found = await self._many([("GET", self._key(key, "partner")) for key in keys])
@@ -173,12 +171,12 @@ class Registry:
 
     async def get_endpoint(self, partner: str, endpoint: str) -> Endpoint | None:
         """One endpoint of this partner."""
-        raw = await self._one("HGET", self._key(partner, "endpoints"), endpoint)
+        raw = await self._client.ask("HGET", self._key(partner, "endpoints"), endpoint)
         return None if raw is None else Endpoint.model_validate_json(raw)
 
     async def list_endpoints(self, partner: str) -> list[Endpoint]:
         """Every endpoint of this partner, newest first. There are at most as many as it may have."""
-        stored = await self._one("HGETALL", self._key(partner, "endpoints"))
+        stored = await self._client.ask("HGETALL", self._key(partner, "endpoints"))
         found = [Endpoint.model_validate_json(raw) for raw in stored.values()]
         return sorted(found, key=lambda endpoint: (endpoint.created_at_ms, endpoint.id), reverse=True)
 
@@ -195,7 +193,7 @@ class Registry:
         `change` may run several times: when others change the same endpoint meanwhile it is given what
         they made of it, so that no change is lost. What `change` raises is passed on.
         """
-        read = await self._one("HGET", self._key(partner, "endpoints"), endpoint)
+        read = await self._client.ask("HGET", self._key(partner, "endpoints"), endpoint)
         for _ in range(32):
             if not read:
                 return None
@@ -207,7 +205,7 @@ class Registry:
 
     async def delete_endpoint(self, partner: str, endpoint: str) -> bool:
         """Remove it; False when there was none."""
-        read = await self._one("HGET", self._key(partner, "endpoints"), endpoint)
+        read = await self._client.ask("HGET", self._key(partner, "endpoints"), endpoint)
         for _ in range(32):
             if not read:
                 return False
@@ -220,24 +218,24 @@ class Registry:
 
     async def create_producer(self, producer: Producer, token: Token) -> None:
         """Store a producer, then its token."""
-        await self._one("HSET", self._client.key(_INDEX, "producers"), producer.id, _json(producer))
+        await self._client.ask("HSET", self._client.key(_INDEX, "producers"), producer.id, _json(producer))
         await self.create_token(token)
 
     async def list_producers(self) -> list[Producer]:
         """Every producer, newest first."""
-        stored = await self._one("HGETALL", self._client.key(_INDEX, "producers"))
+        stored = await self._client.ask("HGETALL", self._client.key(_INDEX, "producers"))
         found = [Producer.model_validate_json(raw) for raw in stored.values()]
         return sorted(found, key=lambda producer: (producer.created_at_ms, producer.id), reverse=True)
 
     async def get_producer(self, producer: str) -> Producer | None:
         """A producer by its id."""
-        raw = await self._one("HGET", self._client.key(_INDEX, "producers"), producer)
+        raw = await self._client.ask("HGET", self._client.key(_INDEX, "producers"), producer)
         return None if raw is None else Producer.model_validate_json(raw)
 
     async def change_producer(self, producer: str, change: Callable[[Producer], Producer]) -> Producer | None:
         """Apply `change` to the producer as it is now, as `change_endpoint` does; None when there is none."""
         for _ in range(32):
-            read = await self._one("HGET", self._client.key(_INDEX, "producers"), producer)
+            read = await self._client.ask("HGET", self._client.key(_INDEX, "producers"), producer)
             if not read:
                 return None
             changed = change(Producer.model_validate_json(read))
@@ -249,56 +247,56 @@ class Registry:
     async def revoke_producer(self, producer: str) -> list[str] | None:
         """Remove its tokens, then itself; the ids of the tokens, or None when there was none."""
         known = self._client.key(_INDEX, "producers")
-        if not await self._one("HEXISTS", known, producer):
+        if not await self._client.ask("HEXISTS", known, producer):
             return None
         tokens = await self.list_tokens(TokenHolder.PRODUCER, producer)
         for token in tokens:
             await self.revoke_token(TokenHolder.PRODUCER, producer, token.id)
-        await self._one("HDEL", known, producer)
+        await self._client.ask("HDEL", known, producer)
         return [token.id for token in tokens]
 
     async def create_token(self, token: Token) -> None:
         """Store a token under its holder."""
         listed = self._tokens(token.holder, token.holder_id)
-        await self._one("ZADD", listed, token.created_at_ms, token.id)
-        await self._one("SET", self._client.key(f"k:{token.id}"), _json(token))
+        await self._client.ask("ZADD", listed, token.created_at_ms, token.id)
+        await self._client.ask("SET", self._client.key(f"k:{token.id}"), _json(token))
 
     async def get_token(self, token: str) -> Token | None:
         """A token by its id."""
-        raw = await self._one("GET", self._client.key(f"k:{token}"))
+        raw = await self._client.ask("GET", self._client.key(f"k:{token}"))
         return None if raw is None else Token.model_validate_json(raw)
 
     async def list_tokens(self, holder: TokenHolder, holder_id: str) -> list[Token]:
         """A holder's tokens, newest first."""
-        ids = await self._one("ZREVRANGE", self._tokens(holder, holder_id), 0, -1)
+        ids = await self._client.ask("ZREVRANGE", self._tokens(holder, holder_id), 0, -1)
         found = await self._many([("GET", self._client.key(f"k:{token.decode()}")) for token in ids])
         return [Token.model_validate_json(raw) for raw in found if raw is not None]
 
     async def revoke_token(self, holder: TokenHolder, holder_id: str, token: str) -> bool:
         """Remove a token of this holder; False when it has none by this id."""
         listed = self._tokens(holder, holder_id)
-        if await self._one("ZSCORE", listed, token) is None:
+        if await self._client.ask("ZSCORE", listed, token) is None:
             return False
-        await self._one("DEL", self._client.key(f"k:{token}"))
-        await self._one("ZREM", listed, token)
-        await self._one("HDEL", self._client.key(_INDEX, "used"), token)
+        await self._client.ask("DEL", self._client.key(f"k:{token}"))
+        await self._client.ask("ZREM", listed, token)
+        await self._client.ask("HDEL", self._client.key(_INDEX, "used"), token)
         return True
 
     async def used(self, at_ms: Mapping[str, int]) -> None:
         """Note when these tokens were last used."""
         flat = [part for pair in at_ms.items() for part in pair]
-        await self._one("HSET", self._client.key(_INDEX, "used"), *flat)
+        await self._client.ask("HSET", self._client.key(_INDEX, "used"), *flat)
 
     async def last_used(self, tokens: Sequence[str]) -> list[int | None]:
         """When each of these tokens was last used, Unix milliseconds."""
         if not tokens:
             return []
-        found = await self._one("HMGET", self._client.key(_INDEX, "used"), *tokens)
+        found = await self._client.ask("HMGET", self._client.key(_INDEX, "used"), *tokens)
         return [None if at is None else int(at) for at in found]
 
     async def ping(self) -> None:
         """Returns when the database answers."""
-        await self._one("PING")
+        await self._client.ask("PING")
 
     # --- the database -----------------------------------------------------------------------------
 
@@ -321,7 +319,7 @@ class Registry:
     async def _change_partner(
         self, partner: str, change: Callable[[Partner | None], Partner | None], *, remove: bool = False
     ) -> Partner | None:
-        read = await self._one("GET", self._key(partner, "partner")) or b""
+        read = await self._client.ask("GET", self._key(partner, "partner")) or b""
         for _ in range(32):
             changed = change(Partner.model_validate_json(read) if read else None)
             if changed is None and not remove:
@@ -331,24 +329,14 @@ class Registry:
                 return changed
         raise Contended
 
-    async def _one(self, *command: Any) -> Any:
-        redis: Any = self._client.redis  # redis-py does not type its generic call
-        return await _told(lambda: redis.execute_command(*command))
-
     async def _many(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         if not commands:
             return []
         pipe: Pipeline = self._client.redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        return await _told(pipe.execute)
-
-
-async def _told(call: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await call()
-    except (RedisError, OSError, TimeoutError) as error:
-        raise translated(error) from error
+        with translating():
+            return await pipe.execute()
 
 
 def _entry(partner: Partner) -> str:

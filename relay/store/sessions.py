@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Any
 
-from redis.exceptions import RedisError
-
-from relay.store.client import Client, translated
+from relay.store.client import Client
 
 
 class Sessions:
@@ -30,7 +27,7 @@ class Sessions:
 
     async def use_link(self, link: str) -> str | None:
         """The partner's key, the first time only."""
-        return _text(await self._do("GETDEL", self._key("link", link)))
+        return _text(await self._client.ask("GETDEL", self._key("link", link)))
 
     async def new_session(self, partner: str, *, seconds: int) -> str:
         """The secret of a new session, for a cookie."""
@@ -38,27 +35,20 @@ class Sessions:
 
     async def session(self, session: str) -> str | None:
         """The partner's key while the session lasts."""
-        return _text(await self._do("GET", self._key("session", session)))
+        return _text(await self._client.ask("GET", self._key("session", session)))
 
     async def end_session(self, session: str) -> None:
         """Sign out."""
-        await self._do("DEL", self._key("session", session))
+        await self._client.ask("DEL", self._key("session", session))
 
     async def _new(self, what: str, partner: str, seconds: int) -> str:
         secret = secrets.token_urlsafe(32)
-        await self._do("SET", self._key(what, secret), partner.casefold(), "EX", seconds)
+        await self._client.ask("SET", self._key(what, secret), partner.casefold(), "EX", seconds)
         return secret
 
     def _key(self, what: str, secret: str) -> str:
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
         return self._client.key(f"{what}:{digest}")
-
-    async def _do(self, *command: Any) -> Any:
-        redis: Any = self._client.redis  # redis-py does not type its generic call
-        try:
-            return await redis.execute_command(*command)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise translated(error) from error
 
 
 def _text(value: bytes | None) -> str | None:
