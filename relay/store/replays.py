@@ -101,7 +101,8 @@ class Replays:
                 return found
 
     async def span(self, replay: Replay, after: tuple[str, int] | None, most: int) -> Span:
-        """The next part of its deliveries, of at most `most`, the oldest first."""
+        """The next part of its deliveries, the oldest first: `most`, and those that were planned in the same moment as
+        the last of them. Opened in two parts, a later event of a transfer could go before an earlier one."""
         tag, plain = f"r:{replay.endpoint}", self._client.plain
         key = self._client.key(tag, "all")
         rank = None if after is None else await plain.zrank(key, after[0])
@@ -113,6 +114,9 @@ class Replays:
             rows = await plain.zrangebyscore(
                 key, since_ms, replay.until_ms - 1, start=0, num=most, withscores=True
             )
+        if len(rows) == most:
+            last, at_ms = rows[-1]
+            rows += [row for row in await plain.zrangebyscore(key, at_ms, at_ms, withscores=True) if row[0] > last]
         found = [(raw.decode(), int(at)) for raw, at in rows if at < replay.until_ms]
         wanted = [delivery for delivery, _ in found]
         if replay.event_types is not None and found:
@@ -122,4 +126,4 @@ class Replays:
                 for delivery, meta in zip(wanted, metas, strict=True)
                 if meta and _DELIVERY.decode(meta).type in replay.event_types
             ]
-        return Span(wanted, found[-1] if len(found) == most else None)
+        return Span(wanted, found[-1] if len(found) >= most else None)

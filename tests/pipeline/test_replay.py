@@ -49,6 +49,17 @@ async def look(member: Member, replay: str) -> Any:
     return await member.caller.ask("GET", f"{member.at}/replays/{replay}")
 
 
+async def test_what_was_planned_in_one_moment_is_in_one_part(world: Inside) -> None:
+    store = world.services.store
+    planned = {"dlv_a": 1, "dlv_b": 2, "dlv_c": 2, "dlv_d": 2, "dlv_e": 3}
+    for delivery, at_ms in planned.items():
+        await store.client.ask("ZADD", store.client.key("r:ep_x", "all"), at_ms, delivery)
+    replay = Replay(id="rp_x", endpoint="ep_x", since_ms=0, until_ms=9, created_at_ms=0, count=5, event_types=None)
+    first = await store.replays.span(replay, None, 2)
+    assert (first.wanted, first.after) == (["dlv_a", "dlv_b", "dlv_c", "dlv_d"], ("dlv_d", 2))
+    assert (await store.replays.span(replay, first.after, 2)).wanted == ["dlv_e"]
+
+
 async def test_it_is_answered_before_it_is_carried_out_and_says_how_far_it_is(world: Inside) -> None:
     member = await told(world, 8)
     made = await ask(member)
