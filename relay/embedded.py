@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from errno import EADDRINUSE
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,8 @@ from relay.errors import RelayError
 
 HOST: Final = "127.0.0.1"
 _STARTS = 5
+_PORTS = range(10_000, 20_000)
+_LOOKS = 100
 _LOADING_S = 600.0  # reading back a large append-only file
 _STOPPING_S = 20.0
 _LOOK_AGAIN_S = 0.02
@@ -117,10 +121,13 @@ def running_url(folder: Path) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody listened on a moment ago, and that no system gives to a connection that goes out meanwhile.
+    Raises OSError when none is found."""
+    for _ in range(_LOOKS):
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
+    raise OSError(EADDRINUSE, f"{_LOOKS} ports of {_PORTS.start} to {_PORTS.stop - 1} are in use")
 
 
 def kept_secret(path: Path, make: Callable[[], str]) -> str:

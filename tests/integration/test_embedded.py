@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from relay.embedded import EmbeddedValkey, end_orphan, free_port
+from relay.embedded import EmbeddedValkey, end_orphan
 from relay.store.client import Client
 from relay.store.durability import durability_problems
+from tests.ports import free_port
 
 _START_AND_BE_KILLED = """
 import sys, os, signal

@@ -13,11 +13,11 @@ import pytest
 from relay.api import sandbox_view
 from relay.api.operator_pages import SIGNED_IN
 from relay.app import create_app
-from relay.embedded import free_port
 from relay.logs import open_log
 from relay.sandbox.serve import Sandbox, opened, serving
 from relay.services import Services
 from tests.calling import OPERATOR, Api
+from tests.ports import free_port
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 BUTTONS = {

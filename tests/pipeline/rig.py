@@ -21,10 +21,11 @@ from typing import Any, Protocol, Self
 from aiohttp import ClientConnectionError, ClientSession
 
 from relay.child import dying_with_parent
-from relay.embedded import EmbeddedValkey, free_port
+from relay.embedded import EmbeddedValkey
 from tests.fakes.partner import Partner
 from tests.fakes.smtp import SmtpFake
 from tests.pipeline.caller import OPERATOR, Caller, eventually
+from tests.ports import free_port
 
 _PROCFILE = Path(__file__).parents[2] / "Procfile"
 _STOPPING_S = 30.0

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from relay.config import load
-from relay.embedded import free_port
 from relay.logs import open_log
 from relay.sandbox.serve import Sandbox, opened, serving, settings_of
 from relay.sandbox.subscriptions.world import SOURCE, TARGET
@@ -23,6 +22,7 @@ from tests.fakes.csp import Csp
 from tests.pipeline.caller import Member
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.rig import environment
+from tests.ports import free_port
 
 NAME = "partner-center"
 WRITTEN = {"source": ("kaiyo-cloud", SOURCE), "target": ("fabrikam", TARGET)}

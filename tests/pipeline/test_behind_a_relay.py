@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relay.embedded import free_port
 from relay.sources.listening import Listening, hearing
 from tests.fakes.partner_center import CUSTOMER, SOURCE, TARGET, PartnerCenter, line, transfer
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside, inside
+from tests.ports import free_port
 
 ID = transfer()["id"]
 ORGANISATION = "Microsoft Corporation"

@@ -16,7 +16,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from relay.config import load
-from relay.embedded import free_port
 from relay.logs import open_log
 from relay.sandbox.serve import Sandbox, opened, serving, settings_of
 from relay.sources.listening import Listening, hearing
@@ -24,6 +23,7 @@ from relay.sources.sims import transfer_id
 from tests.pipeline.caller import OPERATOR
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.rig import environment
+from tests.ports import free_port
 
 SOURCE, TARGET = "OP0012345678", "OP0099999999"
 DIGITS = {"type": "string", "pattern": r"^\d{14,15}$"}

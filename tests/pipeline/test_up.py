@@ -18,9 +18,9 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from relay.demo import PARTNERS
-from relay.embedded import free_port
 from tests.pipeline.caller import DEADLINE_S, Caller, eventually
 from tests.pipeline.events import step
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
 
