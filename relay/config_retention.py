@@ -8,6 +8,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from relay.fields import span_ms, span_or_none
 
+LISTED_MS = 60_000
+"""What was accepted longer ago than this is listed, or was noted as late: sooner, nothing leaves for its number."""
+_PLANNING_MS = 30_000
+"""Planning takes no longer than this from when it says what is late: it may wait for a database that is away."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,3 +49,15 @@ class RetentionSection(_Section):
     event_ids: Age
     archive: str
     events_per_second: Annotated[int, Field(ge=0)]
+
+    @property
+    def late_ms(self) -> int | None:
+        """How long after its acceptance an event that is planned may have been passed by, by what walks behind the
+        list of events, in milliseconds; None for never."""
+        kinds = [self.bodies, self.feed, self.delivered, self.canceled, self.exhausted, self.refusals, self.transfers]
+        times = [kind.age_ms for kind in kinds if kind.age_ms is not None]
+        if any(kind.most for kind in kinds):
+            times.append(LISTED_MS)
+        if not times or not self.events_per_second:
+            return None
+        return min(min(times) // 2, max(0, min(times) - _PLANNING_MS))

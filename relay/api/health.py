@@ -36,7 +36,7 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "relay_accounts_repaired_total": ("counter", "Chains that stood still and were gone through again."),
     "relay_retention_total": ("counter", "Records that left because their time was over, by kind."),
     "relay_retention_behind_seconds": ("gauge", "How far retention is behind what has had its time."),
-    "relay_retention_kept": ("gauge", "Transfers with something that has had its time and is pending still."),
+    "relay_retention_kept": ("gauge", "Transfers that retention is to look at again."),
     "relay_source_callbacks_total": ("counter", "Callbacks of a transfer system, by how they were answered."),
     "relay_source_worked_total": ("counter", "Callbacks that were worked on, by what came of them."),
     "relay_source_requests_total": ("counter", "Questions to a transfer system, by how they were answered."),

@@ -23,7 +23,8 @@ from relay.store.retention import Contents, Notice
 from relay.times import format_ms
 
 _AGAIN_MS = 3_600_000
-"""What is pending is looked at again after this long."""
+_SOON_MS = 1_000
+"""What is pending is looked at again when it has been kept twice as long, but after an hour at most, and a second at least."""
 
 
 class Pruning(Record, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class Batch(Record, frozen=True, kw_only=True):
     trims: list[Trim] = msgspec.field(default_factory=list)
     logs: list[Pruning] = msgspec.field(default_factory=list)
     notices: list[Notice] = msgspec.field(default_factory=list)
+    done: list[str] = msgspec.field(default_factory=list)
+    """Transfers that need not be looked at again once this has left."""
 
     @property
     def is_anything(self) -> bool:
@@ -60,17 +63,19 @@ class Departures:
         found = await self._store.retention.contents(keys)
         letters = await self._store.accounts.owed([id_ for one in found for event in one.kept.events for id_ in event.ids])
         going: list[tuple[Contents, Leaving]] = []
-        again: dict[str, int | None] = {}
+        # What is no more, or cannot be read, says nothing of when to look at it again.
+        again: dict[str, int | None] = dict.fromkeys(keys)
         for one in found:
             goes = leaving(one.kept, letters, cutoffs)
-            again[one.kept.key] = now_ms + _AGAIN_MS if goes.waits else None
+            again[one.kept.key] = _again(one, now_ms) if goes.waits else None
             if goes.is_anything:
                 going.append((one, goes))
         await self._retire(going, again, now_ms)
-        if again:
-            await self._store.retention.look_again(again)
         trims = [_trim(one, goes) for one, goes in going if goes.is_anything]
-        return Batch(trims=trims), {one.kept.key: one for one, _ in going}
+        # It may yet come to nothing: the archive's disk may be full, and this worker may die.
+        done = {trim.key for trim in trims if again[trim.key] is None}
+        await self._store.retention.look_again({key: at_ms for key, at_ms in again.items() if key not in done})
+        return Batch(trims=trims, done=sorted(done)), {one.kept.key: one for one, _ in going}
 
     async def _retire(self, going: Sequence[tuple[Contents, Leaving]], again: dict[str, int | None], now_ms: int) -> None:
         """What leaves is not opened again; what was opened in this moment stays."""
@@ -87,7 +92,7 @@ class Departures:
                 goes.bodies = [(n, audience) for n, audience in goes.bodies if n not in busy]
                 goes.events = [n for n in goes.events if n not in busy]
                 goes.whole = False
-                again[one.kept.key] = now_ms + _AGAIN_MS
+                again[one.kept.key] = _again(one, now_ms)
 
     async def notices(self, skip: int, cutoffs: Cutoffs, most: int) -> tuple[Batch, int | None]:
         """Which mails of no event leave, and where the next are looked for; None at the end."""
@@ -157,6 +162,7 @@ class Departures:
         if batch.notices:
             counts["deliveries"] += await retention.forget([one.delivery for one in batch.notices])
             await retention.unnotice(batch.notices)
+        await retention.look_again(dict.fromkeys(batch.done))
         for log in batch.logs:
             counts["lines"] += await self._store.chains.prune(log.partner, log.taking, log.last)
         return +counts
@@ -165,6 +171,10 @@ class Departures:
         """What was leaving when a process died is out of every list."""
         for one in await self._store.retention.departing(100):
             await self._store.retention.finish(one)
+
+
+def _again(contents: Contents, now_ms: int) -> int:
+    return now_ms + min(_AGAIN_MS, max(_SOON_MS, now_ms - contents.kept.updated_ms))
 
 
 def _cutoff(letter: str, cutoffs: Cutoffs) -> int:

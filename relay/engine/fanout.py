@@ -36,12 +36,13 @@ from relay.store.inboxes import Batch, Broken, Unplanned, batch_of
 from relay.store.ledger import Line
 from relay.store.passes import Begun, Opening
 from relay.store.queues import Entry
+from relay.store.retention import looking_again
 from relay.store.stored import Held
 
 _AT_ONCE = 4
-_TRANSFERS = 32
+_TRANSFERS = 64
 """Transfers planned in one round."""
-_EVENTS = 16
+_EVENTS = 8
 """Events of one transfer planned in one round."""
 _CLAIM_MS = 30_000
 """A worker that dies while planning leaves its transfers to others after this long, or after the lease
@@ -99,6 +100,7 @@ class FanOut:
         self._running: set[asyncio.Task[None]] = set()
         self._ended: list[asyncio.Task[None]] = []
         self._origins = config.formats.origins(config.server.base_url)
+        self._late_ms = config.retention.late_ms
         self._claim_ms = min(_CLAIM_MS, round(config.worker.lease_seconds * 1000))
 
     async def run(self) -> None:
@@ -324,8 +326,16 @@ class FanOut:
                 (j.key, j.unplanned.sequence, j.unplanned.step.accepted_at_ms, j.held.created_ms)
                 for j in jobs
             ]
-            calls.append(store.ledger.indexing(listed))
+            late = self._late(jobs)
+            calls.append(store.ledger.indexing(listed, *([looking_again(late, self._clock())] if late else ())))
         return entries, calls
+
+    def _late(self, jobs: Sequence[Job]) -> list[str]:
+        """The transfers of events that are listed so late that what follows the list may have passed their places."""
+        if self._late_ms is None:
+            return []
+        before_ms = self._clock() - self._late_ms
+        return list(dict.fromkeys(job.key for job in jobs if job.unplanned.step.accepted_at_ms <= before_ms))
 
     async def _wait_for_parties(self, jobs: Sequence[Job]) -> None:
         """A creation message is kept for a party that is not registered, until the transfer ends."""

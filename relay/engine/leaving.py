@@ -64,17 +64,17 @@ def written(
         if delivery in deliveries:
             lines.append(of_delivery(deliveries[delivery], at))
     for id_ in trim.refusals:
-        lines.append({"kind": "refusal", **about, "refusal": orjson.loads(contents.refusals[id_])})
+        lines.append({"kind": "refusal", **about, "refusal": _json(contents.refusals[id_])})
     ended = [] if trim.whole is None else [n for n in contents.steps if f"x:{n}" in texts]
     for n in dict.fromkeys([*trim.events, *ended]):
         body = texts.get(f"x:{n}")
         if body is not None:
-            lines.append({"kind": "event", **about, "sequence": n, "event": orjson.loads(body)})
+            lines.append({"kind": "event", **about, "sequence": n, "event": _json(body)})
     if trim.whole is not None:
         lines.append(
             {"kind": "transfer", **about, "standing": _plain(contents.held),
              "timeline": [_plain(step) for _, step in sorted(contents.steps.items())],
-             "plans": {member: orjson.loads(plan) for member, plan in sorted(contents.plans.items())}}
+             "plans": {member: _json(plan) for member, plan in sorted(contents.plans.items())}}
         )  # fmt: skip
     return lines
 
@@ -93,7 +93,7 @@ def of_log(partner: str, head: Head | None, lines: Sequence[Line], at: str) -> l
     about = {"at": at, "partner": partner}
     first: list[dict[str, Any]] = [] if head is None else [{"kind": "head", **about, "head": _plain(head)}]
     return first + [
-        {"kind": "activity", **about, "position": one.position, "id": one.id, "record": one.record.decode()} for one in lines
+        {"kind": "activity", **about, "position": one.position, "id": one.id, "record": _text(one.record)} for one in lines
     ]
 
 
@@ -103,7 +103,15 @@ def as_bytes(lines: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode()
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+def _json(raw: bytes) -> Any:
+    """What cannot be read is kept as a text: one damaged record must not keep all others from leaving."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _text(raw)
 
 
 def _plain(record: Record) -> Any:

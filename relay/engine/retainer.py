@@ -2,8 +2,8 @@
 
 One worker at a time, beside its sweeps, in small steps: behind what was accepted walks a cursor for each kind of
 record, and takes a look at every transfer whose event has had that kind's time; what something pending keeps back is
-looked at again. How far it has come is kept, so that a worker that dies is gone on from. What the archive is to have
-is on disk before it goes.
+looked at again, and so is what was listed behind the cursors. How far it has come is kept, so that a worker that dies
+is gone on from. What the archive is to have is on disk before it goes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from relay.archive import Archive, Busy
 from relay.chain import take
 from relay.chain_key import chain_key
 from relay.config import Config
-from relay.config_retention import Kept
+from relay.config_retention import LISTED_MS, Kept
 from relay.engine.aside import Aside
 from relay.engine.departures import Batch, Departures, Pruning
 from relay.engine.leaving import as_bytes
@@ -40,8 +40,11 @@ _LEASE_MS = 30_000
 _STEP_MS = 900
 _TRANSFERS = 100
 """Looked at together."""
+_LAP = "lap"
+"""The cursor of a walk through all that the others have passed by, with what they leave of a second: what was to be looked
+at again was lost where a server died before it had told another."""
 _LAP_MS = 7 * 86_400_000
-"""The cursors begin again after this long: an event that was planned very late stands behind them."""
+"""From the begin of one to that of the next."""
 _LOGS_MS = 600_000
 """Between two walks through the activity logs and the mails of no event."""
 _PARTNERS = 100
@@ -58,7 +61,8 @@ class Intent(Record, frozen=True, kw_only=True):
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far the job has come: a cursor by kind, the next partner, mails passed by. `settings` are those it went by."""
+    """How far the job has come: a cursor by kind and one of a lap, the next partner, mails passed by. `settings` are those
+    it went by."""
 
     settings: str = ""
     lap_ms: int = 0
@@ -92,6 +96,11 @@ class Retainer(Aside):
         self._store = store
         self._vault = vault
         self._settings = config.retention
+        # Kinds that are kept alike have their time together: one walk looks at all of them.
+        alike: dict[Kept, str] = {}
+        for kind in KINDS:
+            alike.setdefault(getattr(self._settings, kind), kind)
+        self._walks = list(alike.values())
         self._lease_ms = min(_LEASE_MS, round(config.worker.lease_seconds * 1000))
         self._chained = config.audit.chain_every_seconds > 0
         self._recorder = recorder
@@ -105,10 +114,11 @@ class Retainer(Aside):
             self._begin(self._work())
 
     async def _work(self) -> None:
+        next_ms = self._clock() + _STEP_MS
         shift = await self._store.shifts.take(JOB, now_ms=self._clock(), lease_ms=self._lease_ms)
         if shift is None:
             return
-        progress, wait_ms = _read(shift.state), _STEP_MS
+        progress = _read(shift.state)
         try:
             if self._archive is None:
                 progress = await self._round(shift, progress)
@@ -119,13 +129,13 @@ class Retainer(Aside):
             return
         except Busy:
             self._log.warning("retention.archive_busy", folder=self._settings.archive)
-            wait_ms = _AFTER_TROUBLE_MS
+            next_ms = self._clock() + _AFTER_TROUBLE_MS
         except (OSError, VaultError) as error:
             # Nothing leaves that the archive has not got. What was begun there is looked at when it goes on.
             self._log.error("retention.stopped", error=type(error).__name__, detail=str(error))
             progress = _read(await self._store.shifts.state(JOB))
-            wait_ms = _AFTER_TROUBLE_MS
-        await self._store.shifts.give(shift, dump(progress), not_before_ms=self._clock() + wait_ms)
+            next_ms = self._clock() + _AFTER_TROUBLE_MS
+        await self._store.shifts.give(shift, dump(progress), not_before_ms=next_ms)
 
     async def _resumed(self, archive: Archive, progress: Progress) -> Progress:
         """What a process that died was writing goes now if it was written, and is not there if it was not."""
@@ -143,17 +153,18 @@ class Retainer(Aside):
         now = self._clock()
         await self._departures.finish()
         settings = self._settings.model_dump_json()
-        if progress.settings != settings or now - progress.lap_ms > _LAP_MS:
+        if progress.settings != settings:
             progress = replace(progress, settings=settings, lap_ms=now, cursors={}, logs_ms=0)
         cutoffs = await self._cutoffs(now)
         counts: Counter[str] = Counter()
-        left, behind_ms = self._settings.events_per_second, 0
-        keys = await self._store.retention.again(now, min(left, _TRANSFERS))
-        progress = await self._look(shift, progress, keys, cutoffs, counts)
-        for kind in KINDS:
+        left = self._settings.events_per_second
+        progress, looked, behind_ms = await self._again(shift, progress, cutoffs, (left + 1) // 2, counts)
+        left = max(1, left - looked)
+        for kind in self._walks:
             progress, looked, at_ms = await self._follow(shift, progress, kind, cutoffs, left, counts)
             left -= looked
             behind_ms = max(behind_ms, at_ms)
+        progress = await self._lap(shift, progress, cutoffs, left, counts)
         if now >= progress.logs_ms:
             progress = await self._others(shift, progress, cutoffs, counts)
         if counts:
@@ -167,19 +178,33 @@ class Retainer(Aside):
         for kind in KINDS:
             kept: Kept = getattr(self._settings, kind)
             aged = -1 if kept.age_ms is None else now_ms - kept.age_ms
-            crowded = await self._store.retention.beyond(kept.most) if kept.most else -1
+            crowded = min(await self._store.retention.beyond(kept.most), now_ms - LISTED_MS) if kept.most else -1
             found[kind] = max(aged, crowded)
         return Cutoffs(**found)
+
+    async def _again(
+        self, shift: Shift, progress: Progress, cutoffs: Cutoffs, most: int, counts: Counter[str]
+    ) -> tuple[Progress, int, int]:
+        """Look at what is to be looked at again by now; how many transfers, and how far behind that is (milliseconds)."""
+        now, looked = self._clock(), 0
+        while looked < most and not self._stopping:
+            keys = await self._store.retention.again(now, min(_TRANSFERS, most - looked))
+            progress = await self._look(shift, progress, keys, cutoffs, counts)
+            looked += len(keys)
+            if len(keys) < _TRANSFERS:
+                break
+        first_ms = await self._store.retention.again_from()
+        return progress, looked, 0 if first_ms is None else max(0, now - first_ms)
 
     async def _follow(
         self, shift: Shift, progress: Progress, kind: str, cutoffs: Cutoffs, most: int, counts: Counter[str]
     ) -> tuple[Progress, int, int]:
         """Look at what has had its time of one kind; how many events, and how far behind that is (milliseconds)."""
-        cutoff_ms, looked = getattr(cutoffs, kind), 0
+        cutoff_ms, looked = cutoffs.latest if kind == _LAP else getattr(cutoffs, kind), 0
         while cutoff_ms >= 0 and not self._stopping:
             size = min(_TRANSFERS, most - looked)
             if size <= 0:
-                return progress, looked, max(0, cutoff_ms - int(progress.cursors.get(kind, "").partition("|")[0] or cutoff_ms))
+                return progress, looked, await self._behind_ms(progress.cursors.get(kind, ""), cutoff_ms)
             events, cursor = await self._store.retention.passed(progress.cursors.get(kind, ""), cutoff_ms, size)
             if not events:
                 break
@@ -193,6 +218,24 @@ class Retainer(Aside):
             if len(events) < size:
                 break
         return progress, looked, 0
+
+    async def _behind_ms(self, cursor: str, cutoff_ms: int) -> int:
+        events, following = await self._store.retention.passed(cursor, cutoff_ms, 1)
+        return cutoff_ms - int(following.partition("|")[0]) if events else 0
+
+    async def _lap(
+        self, shift: Shift, progress: Progress, cutoffs: Cutoffs, most: int, counts: Counter[str]
+    ) -> Progress:
+        """Go on with a lap, or begin one when it is time."""
+        now = self._clock()
+        if _LAP not in progress.cursors:
+            if 0 <= now - progress.lap_ms <= _LAP_MS:
+                return progress
+            progress = replace(progress, lap_ms=now, cursors={**progress.cursors, _LAP: ""})
+        progress, looked, _ = await self._follow(shift, progress, _LAP, cutoffs, most, counts)
+        if looked < most and not self._stopping:
+            progress = replace(progress, cursors={kind: at for kind, at in progress.cursors.items() if kind != _LAP})
+        return progress
 
     async def _look(
         self, shift: Shift, progress: Progress, keys: list[str], cutoffs: Cutoffs, counts: Counter[str]

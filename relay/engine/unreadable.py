@@ -12,6 +12,7 @@ from relay.model import Event
 from relay.plan import tells_nobody
 from relay.store import Store
 from relay.store.inboxes import Broken, Unplanned
+from relay.store.retention import looking_again
 from relay.store.stored import AcceptedStep, FixedPlan, Held
 
 
@@ -21,12 +22,14 @@ async def settle(store: Store, log: FilteringBoundLogger, key: str, held: Held, 
     if isinstance(one, Broken):
         log.error("plan.unreadable", sequence=one.sequence, transfer=held.id)
         await store.transfers.mend(key, one, _from_event(one, held), plan)
-        await store.client.batch([store.ledger.indexing([(key, one.sequence, held.updated_ms, held.created_ms)])])
+        listed = (key, one.sequence, held.updated_ms, held.created_ms)
+        await store.client.batch([store.ledger.indexing([listed], looking_again([key], held.updated_ms))])
         return
     log.error("plan.unreadable", event_id=one.step.event_id, transfer=held.id)
     await store.transfers.fix_plans([(key, one.member, plan, {})])
     listed = (key, one.sequence, one.step.accepted_at_ms, held.created_ms)
-    await store.client.batch([store.ledger.indexing([listed]), store.transfers.planning_done([(key, one.member)])])
+    listing = store.ledger.indexing([listed], looking_again([key], one.step.accepted_at_ms))
+    await store.client.batch([listing, store.transfers.planning_done([(key, one.member)])])
 
 
 def _from_event(one: Broken, held: Held) -> AcceptedStep | None:

@@ -65,14 +65,14 @@ class Ledger:
         if lines:
             await self._client.batch([self.appending(lines)])
 
-    def indexing(self, events: Sequence[tuple[str, int, int, int]]) -> Call:
-        """The call that lists these events (transfer key, sequence, accepted ms, created ms)."""
+    def indexing(self, events: Sequence[tuple[str, int, int, int]], *more: Op) -> Call:
+        """The call that lists these events (transfer key, sequence, accepted ms, created ms), with more of its operations."""
         seen: list[str | int] = []
         transfers: list[str | int] = []
         for key, sequence, accepted_ms, created_ms in events:
             seen += [accepted_ms, f"{key}|{sequence}"]
             transfers += [created_ms, key]
-        return Call(self._index, [("all", "events", "", *seen), ("all", "transfers", "NX", *transfers)])
+        return Call(self._index, [("all", "events", "", *seen), ("all", "transfers", "NX", *transfers), *more])
 
     async def notice(self, made: Sequence[tuple[str, str, int]], now_ms: int) -> None:
         """List mails that are of no event (delivery id, and where its body is: transfer key, sequence)."""

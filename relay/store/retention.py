@@ -41,6 +41,11 @@ class Departure(Record, frozen=True, kw_only=True):
 _DEPARTURE = reader(Departure)
 
 
+def looking_again(keys: Sequence[str], at_ms: int) -> Op:
+    """The operation, of the script that lists events, after which these transfers are looked at then."""
+    return (JOB, "again", "LT", *(part for key in keys for part in (at_ms, key)))
+
+
 class Notice(Record, frozen=True, kw_only=True):
     """A mail that is of no event, and where its body is."""
 
@@ -109,7 +114,9 @@ class Retention:
         """The next events (transfer key, sequence) that were accepted until then, and the cursor behind them."""
         plain = self._client.plain
         at, _, member = after.partition("|")
-        rank = await plain.zrank(self._events, member) if member else None
+        # An event that was settled later than it was planned may be listed at another time by now.
+        stands = await plain.zscore(self._events, member) if member else None
+        rank = await plain.zrank(self._events, member) if stands is not None and int(stands) == int(at) else None
         if rank is not None:
             rows = await plain.zrange(self._events, rank + 1, rank + most, withscores=True)
         else:
@@ -124,10 +131,10 @@ class Retention:
 
     async def absent(self, keys: Sequence[str]) -> set[str]:
         """Which of these transfers are no more."""
-        async with self._client.redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.hexists(self._client.key(f"t:{key}"), "v")
-            with translating():
+        with translating():
+            async with self._client.redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hexists(self._client.key(f"t:{key}"), "v")
                 there = await pipe.execute()
         return {key for key, is_there in zip(keys, there, strict=True) if not is_there}
 
@@ -135,6 +142,11 @@ class Retention:
         """Transfers that are to be looked at again by now."""
         rows = await self._client.plain.zrangebyscore(self._again, "-inf", now_ms, start=0, num=most)
         return [raw.decode() for raw in rows]
+
+    async def again_from(self) -> int | None:
+        """When the first of them is to be looked at; None when there is none."""
+        rows = await self._client.plain.zrange(self._again, 0, 0, withscores=True)
+        return int(rows[0][1]) if rows else None
 
     async def look_again(self, times: Mapping[str, int | None]) -> None:
         """When to look at these again; None for not before something of them has had its time."""
@@ -159,7 +171,7 @@ class Retention:
             fields = {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
             try:
                 found.append(_contents(key, int(version), _HELD.decode(standing), waiting, fields))
-            except (msgspec.DecodeError, ValueError):
+            except (msgspec.DecodeError, ValueError, LookupError, TypeError):
                 continue  # what nobody can read says nothing of when it may leave
         return found
 
@@ -265,7 +277,7 @@ def _contents(key: str, version: int, held: Held, waiting: int, fields: Mapping[
         sequence, plan = int(member.partition("~")[0]), _PLAN.decode(raw)
         for made in plan.deliveries:
             told[sequence][made.recipient.audience][made.id] = None
-        for one in plan.feed:
+        for one in plan.feed if sequence in steps else ():
             line = f"{sequence}|{one.audience}|{steps[sequence].event_id}|{key}"
             feed[sequence, one.audience].append((one.partner, line))
         partners.update(dict.fromkeys(one.partner for one in (*plan.feed, *plan.activity)))

@@ -558,6 +558,33 @@ async def test_a_partners_records_grow_by_an_event_once(client: Client, transfer
     assert await ledger.feed("p1", after="1") == []
 
 
+async def test_events_add_the_same_to_a_partners_records_one_by_one_as_together(
+    client: Client, transfers: Transfers
+) -> None:
+    ledger = Ledger(client, transfers)
+
+    def lines(partner: str) -> list[Line]:
+        """Of two transfers, the second before the first; the last event comes twice."""
+        many = [
+            Line(partner, f"e{n}:source", Activity(id=f"e{n}:source", type="t", at_ms=n) if logged else None, feed, t, n)
+            for n, (logged, feed, t) in enumerate(
+                [(True, "1|source|e0|t|2", "t|2"), (True, "", "t|1"), (False, "2|source|e2|t|1", "t|1"), (True, "", "")]
+            )
+        ]
+        return [*many, many[-1], many[1]]
+
+    for line in lines("p1"):
+        await ledger.append([line])
+    await ledger.append(lines("p2"))
+    stored = await dump(client)
+    one, other = (
+        {name.partition("}:")[2]: found for name, found in stored.items() if f"{{p:{partner}}}" in name}
+        for partner in ("p1", "p2")
+    )
+    assert one.keys() == {"records", "ends", "activity", "feed", "transfers"}
+    assert one == other
+
+
 # --- the call ---------------------------------------------------------------------------------------------------------
 
 

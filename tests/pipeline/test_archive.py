@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from relay.store.client import Client
 from tests.pipeline.conftest import Store
 from tests.pipeline.events import life, sample, step
 from tests.pipeline.inside import Inside, inside
-from tests.pipeline.test_retention import DAY, keys, trim
+from tests.pipeline.test_retention import DAY, kept_back, keys, let_go, trim
 
 pytestmark = pytest.mark.timeout(240)
 _MOST_CALLS = 200
@@ -184,6 +185,26 @@ async def test_what_cannot_be_archived_stays(world: Inside, tmp_path: Path) -> N
     assert (await world.api.ask("GET", "/v1/transfers/tr-1"))["status"] == "completed"
     folder.unlink()
     await trim(world, 1)
+    await world.api.ask("GET", "/v1/transfers/tr-1", expect=404)
+    assert {line["kind"] for line in archived(tmp_path)} == {"body", "delivery", "event", "transfer"}
+
+
+async def test_what_was_kept_back_leaves_when_the_disk_has_room_again(
+    world: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await kept_back(world)
+    await trim(world, 500)
+    await let_go(world, member)
+
+    def full(self: Archive, name: str, at: int, lines: bytes) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "append", full)
+        await trim(world, 0.1)
+    await world.api.ask("GET", "/v1/transfers/tr-1")
+    world.pass_time(120)
+    await trim(world)
     await world.api.ask("GET", "/v1/transfers/tr-1", expect=404)
     assert {line["kind"] for line in archived(tmp_path)} == {"body", "delivery", "event", "transfer"}
 
