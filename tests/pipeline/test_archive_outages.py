@@ -100,7 +100,15 @@ async def leaving(server: Server) -> None:
 
 
 async def all_of_it_left_by_the_archive(rig: Rig, folder: Path, acknowledged: set[str]) -> None:
+    # Each by its name: what was accepted and is not planned yet is in no list.
+    kept = {f"tr-{n}" for n in range(_TRANSFERS)}
+
     async def nothing_is_kept() -> bool | None:
+        for transfer in sorted(kept):
+            status, _ = await rig.api.raw("GET", f"/v1/transfers/{transfer}")
+            if status != 404:
+                return None
+            kept.remove(transfer)
         found = await rig.api.raw("GET", "/v1/transfers?limit=1")
         return True if found[0] == 200 and not json.loads(found[1])["data"] else None
 
