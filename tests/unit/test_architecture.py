@@ -34,7 +34,7 @@ DECISIONS = {
     "relay.sandbox.sims.refusals", "relay.sandbox.sims.requests", "relay.sandbox.sims.sign_in", "relay.sandbox.sims.views",
     "relay.sandbox.sims.world",
 }  # fmt: skip
-ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.time_limit", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.callback_key", "relay.address_book",
+ACTIONS = ("relay.store", "relay.mail", "relay.webhook", "relay.posting", "relay.time_limit", "relay.gate", "relay.outcomes", "relay.dialer", "relay.vault", "relay.chain_key", "relay.callback_key", "relay.address_book",
            "relay.record", "relay.archive", "relay.clock", "relay.logs", "relay.own",
            "relay.consent", "relay.survey")  # fmt: skip
 OUTSIDE = {"aiohttp", "aiosmtplib", "arq", "asyncio", "redis", "socket", "ssl", "structlog", "subprocess",
