@@ -19,7 +19,7 @@ from bench.shapes import event, request
 from bench.wire import Load, Sink
 from relay.embedded import free_port
 
-_ROUNDS = 5
+_ROUNDS = 9
 
 
 class Rates:
