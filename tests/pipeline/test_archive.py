@@ -20,7 +20,6 @@ from tests.pipeline.events import life, sample, step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_retention import DAY, kept_back, keys, let_go, trim
 
-pytestmark = pytest.mark.timeout(240)
 _MOST_CALLS = 200
 
 

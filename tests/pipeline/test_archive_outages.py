@@ -36,7 +36,6 @@ _WRITTEN_S = 0.01
 """About as long as a batch takes to be on disk: what follows is its leaving."""
 _JOB = "relay:{job:retention}"
 _KINDS = ("BODIES", "FEED", "DELIVERED", "CANCELED", "TRANSFERS")
-pytestmark = pytest.mark.timeout(300)
 
 
 def settings(folder: Path) -> dict[str, str]:

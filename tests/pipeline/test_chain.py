@@ -19,7 +19,6 @@ from tests.pipeline.events import life
 from tests.pipeline.inside import Inside
 from tests.pipeline.rig import environment
 
-pytestmark = pytest.mark.timeout(240)  # it starts many commands, each a process
 ACTIVITY, RECORDS, HEADS = (f"relay:{{p:contoso}}:{rest}" for rest in ("activity", "records", "heads"))
 
 

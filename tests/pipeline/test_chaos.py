@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from chaos.outage import Outage, sit_out
 from chaos.storm import PROCESSES, SETTINGS, Storm, unleash
 from chaos.tally import Arrival, Tally
 
 
-@pytest.mark.timeout(240)
 async def test_nothing_is_lost_or_out_of_order_in_a_short_storm(tmp_path: Path) -> None:
     storm = Storm("short", rounds=8, rate=30, within_s=60, settle_s=100, longest_calm_s=1.5)
     result = await unleash(storm, tmp_path, lambda so_far: None)
@@ -23,7 +20,6 @@ async def test_nothing_is_lost_or_out_of_order_in_a_short_storm(tmp_path: Path) 
     assert sum(result.kills.values()) >= result.rounds and set(result.kills) == set(PROCESSES)
 
 
-@pytest.mark.timeout(240)
 async def test_a_database_that_is_away_for_longer_than_anybody_waits_costs_nothing_and_nobody_a_restart(
     tmp_path: Path,
 ) -> None:

@@ -15,7 +15,6 @@ from tests.pipeline.events import life, step
 from tests.pipeline.rig import Rig
 
 _TRANSFERS = 60
-pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

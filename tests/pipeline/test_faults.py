@@ -20,7 +20,6 @@ from tests.pipeline.rig import Rig
 from tests.pipeline.test_crash import everything_arrived, nothing_is_pending
 
 _PLENTY = 512 << 20
-pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

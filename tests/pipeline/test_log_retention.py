@@ -16,7 +16,6 @@ from tests.pipeline.test_archive import archived
 from tests.pipeline.test_chain import ACTIVITY, HEADS, RECORDS, relay
 from tests.pipeline.test_retention import DAY, trim
 
-pytestmark = pytest.mark.timeout(240)
 ENDS = "relay:{p:contoso}:ends"
 
 

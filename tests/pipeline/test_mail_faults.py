@@ -22,7 +22,6 @@ from tests.fakes.mail_server import CLOSE, DROP, HANG, STEPS, Act, MailServer, s
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside, inside
 
-pytestmark = pytest.mark.timeout(300)
 SOON_S = 0.7
 """The time-outs of rows in which the server says nothing; no other row waits for one."""
 

@@ -20,7 +20,6 @@ from tests.pipeline.events import step
 from tests.pipeline.inside import inside
 from tests.pipeline.rig import Rig
 
-pytestmark = pytest.mark.timeout(300)
 KILLED_AT = [*(name for name in STEPS if name != "starttls"), "after the dot"]
 
 

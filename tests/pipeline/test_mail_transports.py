@@ -17,7 +17,6 @@ from tests.pipeline.events import step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_mail_faults import mails, outcomes, settled, to
 
-pytestmark = pytest.mark.timeout(120)
 FIRST, SECOND = "first", "second"
 
 

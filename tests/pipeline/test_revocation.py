@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import orjson
-import pytest
 
 from relay.embedded import EmbeddedValkey
 from relay.signing import HmacKey, sign
@@ -19,7 +18,6 @@ from tests.pipeline.rig import Rig
 AT_MOST_S = 1.0
 
 
-@pytest.mark.timeout(180)
 async def test_what_is_revoked_in_one_process_is_refused_by_another_within_a_second(
     valkey: EmbeddedValkey, valkey_url: str, tmp_path: Path
 ) -> None:

@@ -56,7 +56,6 @@ async def post_signed(rig: Rig, secret: str, event: dict[str, Any]) -> int:
         return answer.status
 
 
-@pytest.mark.timeout(240)
 async def test_a_key_is_replaced_under_load(valkey: EmbeddedValkey, valkey_url: str, tmp_path: Path) -> None:
     async with Rig(valkey, tmp_path, RELAY_SECRETS__KEYS=ring(OLD)) as rig:
         members = [
