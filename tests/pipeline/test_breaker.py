@@ -18,6 +18,7 @@ from tests.pipeline.inside import Inside, inside
 
 TO_OPEN = 5
 WINDOW = 8
+PROBE_S = 60
 PROBE_MAX_S = 7_200
 DAY_S = 86_400
 
@@ -27,6 +28,7 @@ async def world(valkey_url: str) -> AsyncIterator[Inside]:
     async with inside(
         valkey_url,
         RELAY_BREAKER__FAILURES_TO_OPEN=str(TO_OPEN),
+        RELAY_BREAKER__PROBE_SECONDS=str(PROBE_S),
         RELAY_BREAKER__PROBE_MAX_SECONDS=str(PROBE_MAX_S),
         RELAY_WORKER__ENDPOINT_WINDOW=str(WINDOW),
     ) as opened:
@@ -85,9 +87,9 @@ async def test_an_outage_costs_one_request_a_probe_whatever_waits(world: Inside)
         assert len(await to_probe(world, member)) == 1
         waits.append((world.clock() - now) / 1000)
         now = world.clock()
-    for before, after in pairwise(waits[:8]):
+    for before, after in pairwise(waits[:7]):
         assert after > 1.3 * before, "each waits about twice as long as the one before"
-    assert max(waits) <= 1.2 * PROBE_MAX_S + 1
+    assert max(waits) <= 1.2 * PROBE_MAX_S + 60
 
 
 async def test_the_oldest_is_the_probe_and_every_third_time_another(world: Inside) -> None:
@@ -121,24 +123,25 @@ async def test_who_answers_soon_has_its_whole_window_and_who_hangs_a_few_request
     settings = {
         "RELAY_BREAKER__FAILURES_TO_OPEN": "0",
         "RELAY_WORKER__ENDPOINT_WINDOW": "8",
-        "RELAY_WORKER__REQUEST_TIMEOUT_SECONDS": "0.5",
+        "RELAY_WORKER__REQUEST_TIMEOUT_SECONDS": "3",
+        "RELAY_RETRY__WAITS_SECONDS": "[0, 3600]",
     }
     async with inside(valkey_url, **settings) as world:
-        quick = await world.api.register("contoso", world.hooks)
-        hung = await world.api.register("fabrikam", world.hooks)
+        quick = await world.api.register("contoso", world.hooks, admin_agents=[])
+        hung = await world.api.register("fabrikam", world.hooks, admin_agents=[])
         world.hooks.always(Answer(delay_s=0.05), quick.path)
         world.hooks.always(Answer(hang=True), hung.path)
         for n in range(24):
-            await world.api.post(step(f"tr-{n}", "created", 1))
+            await world.api.post(step(f"tr-{n}", "created", 1, target="fabrikam" if n < 6 else "elsewhere"))
         await world.sweep()
         assert max(one.together for one in at(world.hooks.requests, quick)) == 8
         silent = at(world.hooks.requests, hung)
-        assert len([one for one in silent if one.at_ms - silent[0].at_ms < 400]) <= 4
-        assert len({one.message_id for one in at(world.hooks.requests, hung)}) == 24
+        assert len([one for one in silent if one.at_ms - silent[0].at_ms < 2400]) <= 4
+        assert len({one.message_id for one in silent}) == 6
 
 
 async def test_the_backlog_keeps_to_the_rate_limit(world: Inside) -> None:
-    member = await world.api.register("contoso", world.hooks, rate_limit=60)
+    member = await world.api.register("contoso", world.hooks, rate_limit=6)
     world.hooks.always(Answer(500), member.path)
     for n in range(12):
         await world.api.post(step(f"tr-{n}", "created", 1))
@@ -146,12 +149,12 @@ async def test_the_backlog_keeps_to_the_rate_limit(world: Inside) -> None:
         await world.sweep()
         if (await breaker(member))["state"] == "open":
             break
-        world.pass_time(1)
+        world.pass_time(10)
     world.hooks.always(Answer(), member.path)
     assert len(await to_probe(world, member)) == 1
     for _ in range(3):
         before = len(at(world.hooks.requests, member))
-        world.pass_time(1.01)
+        world.pass_time(10.1)
         await world.sweep()
         assert len(at(world.hooks.requests, member)) - before == 1
 

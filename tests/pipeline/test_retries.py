@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 
 from relay.embedded import EmbeddedValkey
 from relay.times import to_ns
-from tests.fakes.partner import Answer, Partner, Received, ids, verify_with_libraries
+from tests.fakes.partner import Answer, Received, ids, verify_with_libraries
 from tests.pipeline.caller import Member
+from tests.pipeline.conftest import Store
 from tests.pipeline.events import life, step
-from tests.pipeline.inside import Inside
+from tests.pipeline.inside import Inside, inside
 from tests.pipeline.rig import Rig
 
 # Contract, section 4: the waits before attempts 1 to 10, each ± 20 %.
@@ -61,19 +64,23 @@ async def test_the_whole_schedule_is_kept_and_then_it_is_exhausted(world: Inside
     world.hooks.always(Answer(500, body=b"no luck"))
     await world.api.post(step("tr-1", "created", 1))
     await world.sweep()
+    due = []
     for made in range(1, 10):
         delivery = await world.delivery("tr-1-1")
         assert (delivery["status"], delivery["attempt_count"], len(world.hooks.requests)) == ("pending", made, made)
-        world.pass_time(seconds(delivery["next_attempt_at"]) - world.clock() / 1000 - 3)  # the machine may be busy
+        due.append(seconds(delivery["next_attempt_at"]))
+        world.pass_time(due[-1] - world.clock() / 1000 - (3 if made == 1 else 60))
         await world.sweep()
-        assert len(world.hooks.requests) == made, "it came before its time"
+        # The first wait is so short that a busy machine may sweep for longer; what then came is judged by its time below.
+        assert len(world.hooks.requests) == made or (made == 1 and world.clock() / 1000 >= due[-1]), "it came before its time"
         await world.to(delivery["next_attempt_at"])
     delivery = await world.delivery("tr-1-1")
     assert (delivery["status"], delivery["reason"], delivery["attempt_count"]) == ("exhausted", "server_error", 10)
     assert delivery["next_attempt_at"] is None
     times = [seconds(a["at"]) for a in delivery["attempts"]]
-    for wait, (before, after) in zip(WAITS_S[1:], pairwise(times), strict=True):
-        assert 0.8 * wait <= after - before <= 1.2 * wait + 2
+    for wait, at_least, (before, after) in zip(WAITS_S[1:], due, pairwise(times), strict=True):
+        assert 0.8 * wait <= at_least - before <= 1.2 * wait + 2
+        assert at_least <= after <= at_least + 60
     assert delivery["attempts"][9]["answer"]["body"] == "no luck"
     world.pass_time(3 * DAY_S)
     await world.sweep()
@@ -214,45 +221,52 @@ async def test_retry_after_holds_the_whole_endpoint(world: Inside, status: int) 
     await world.api.post(step("tr-1", "created", 1))
     await world.sweep()
     await world.api.post(step("tr-2", "created", 1))
-    world.pass_time(590)
+    world.pass_time(540)
     await world.sweep()
     assert ids(at(world.hooks.requests, member)) == ["tr-1-1"]
     assert len(at(world.hooks.requests, other)) == 2
-    world.pass_time(60)
+    world.pass_time(120)
     await world.sweep()
     assert sorted(ids(at(world.hooks.requests, member))) == ["tr-1-1", "tr-1-1", "tr-2-1"]
 
 
-async def test_a_failing_delivery_holds_back_only_its_own_transfer(world: Inside) -> None:
-    member = await world.api.register("contoso", world.hooks)
-    world.hooks.answers(Answer(500), path=member.path)
+@pytest.fixture
+async def slower(store: Store) -> AsyncIterator[Inside]:
+    """The first wait is so long that it is over when the test says so, and not while a busy machine is at it."""
+    async with inside(store.url, RELAY_RETRY__WAITS_SECONDS="[0, 300, 3600]", **store.settings) as made:
+        yield made
+
+
+async def test_a_failing_delivery_holds_back_only_its_own_transfer(slower: Inside) -> None:
+    member = await slower.api.register("contoso", slower.hooks)
+    slower.hooks.answers(Answer(500), path=member.path)
     events = life("tr-1")
-    await world.api.post(events[0])
-    await world.sweep()
-    await world.api.post(events[1])
+    await slower.api.post(events[0])
+    await slower.sweep()
+    await slower.api.post(events[1])
     for event in life("tr-2"):
-        await world.api.post(event)
-    await world.api.post(events[2])
-    await world.sweep()
-    assert ids(world.hooks.requests) == ["tr-1-1", "tr-2-1", "tr-2-2", "tr-2-3"]
-    world.pass_time(6.5)
-    await world.sweep()
-    assert ids(world.hooks.requests[4:]) == ["tr-1-1", "tr-1-2", "tr-1-3"]
+        await slower.api.post(event)
+    await slower.api.post(events[2])
+    await slower.sweep()
+    assert ids(slower.hooks.requests) == ["tr-1-1", "tr-2-1", "tr-2-2", "tr-2-3"]
+    slower.pass_time(370)
+    await slower.sweep()
+    assert ids(slower.hooks.requests[4:]) == ["tr-1-1", "tr-1-2", "tr-1-3"]
 
 
-async def test_without_ordering_a_failure_holds_back_nothing(world: Inside) -> None:
-    member = await world.api.register("contoso", world.hooks, ordering="none")
-    world.hooks.answers(Answer(500), path=member.path)
+async def test_without_ordering_a_failure_holds_back_nothing(slower: Inside) -> None:
+    member = await slower.api.register("contoso", slower.hooks, ordering="none")
+    slower.hooks.answers(Answer(500), path=member.path)
     events = life("tr-1")
-    await world.api.post(events[0])
-    await world.sweep()
+    await slower.api.post(events[0])
+    await slower.sweep()
     for event in events[1:]:
-        await world.api.post(event)
-    await world.sweep()
-    assert sorted(ids(world.hooks.requests)) == ["tr-1-1", "tr-1-2", "tr-1-3"]
-    world.pass_time(6.5)
-    await world.sweep()
-    assert ids(world.hooks.requests[3:]) == ["tr-1-1"]
+        await slower.api.post(event)
+    await slower.sweep()
+    assert sorted(ids(slower.hooks.requests)) == ["tr-1-1", "tr-1-2", "tr-1-3"]
+    slower.pass_time(370)
+    await slower.sweep()
+    assert ids(slower.hooks.requests[3:]) == ["tr-1-1"]
 
 
 async def test_a_partner_that_registers_late_is_told_of_the_creation(world: Inside) -> None:
@@ -333,18 +347,17 @@ async def test_a_rotated_secret_signs_beside_the_new_one_until_it_ends(world: In
         verify_with_libraries(old, world.hooks.requests[1], real_time=False)
 
 
-async def test_one_hung_endpoint_delays_nobody_else(world: Inside) -> None:
-    import asyncio
-
-    slow = await world.api.register("contoso", world.hooks)
-    other = await world.api.register("fabrikam", world.hooks)
-    world.hooks.answers(Answer(hang=True), path=slow.path)
-    for n in range(5):
-        await world.api.post(step(f"tr-{n}", "created", 1))
-    sweeping = asyncio.ensure_future(world.engine.sweep())
-    async with asyncio.timeout(10):
-        while len(at(await world.hooks.wait_for(1), other)) < 5:
-            await world.hooks.wait_for(len(world.hooks.requests) + 1)
-    await sweeping
-    assert isinstance(world.hooks, Partner)
-    world.hooks.release()
+async def test_one_hung_endpoint_delays_nobody_else(store: Store) -> None:
+    # Given up far later than the others must have theirs.
+    async with inside(store.url, RELAY_WORKER__REQUEST_TIMEOUT_SECONDS="600", **store.settings) as world:
+        slow = await world.api.register("contoso", world.hooks)
+        other = await world.api.register("fabrikam", world.hooks)
+        world.hooks.answers(Answer(hang=True), path=slow.path)
+        for n in range(5):
+            await world.api.post(step(f"tr-{n}", "created", 1))
+        sweeping = asyncio.ensure_future(world.engine.sweep())
+        async with asyncio.timeout(30):
+            while len(at(await world.hooks.wait_for(1), other)) < 5:
+                await world.hooks.wait_for(len(world.hooks.requests) + 1)
+        await sweeping
+        world.hooks.release()
