@@ -29,7 +29,7 @@ import svix.webhooks
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

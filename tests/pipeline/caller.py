@@ -17,7 +17,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from tests.fakes.partner import Partner
 
 OPERATOR = "the-operators-token-of-the-pipeline-0123456789"
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 _LOOK_AGAIN_S = 0.05
 
 T = TypeVar("T")

@@ -234,7 +234,7 @@ async def the_metrics_count_it(rig: Rig, expected: dict[str, int]) -> None:
         return True if seen == expected else None
 
     try:
-        await eventually(look, "the metrics", 10)
+        await eventually(look, "the metrics", 30)
     except AssertionError:
         assert seen == expected
 
