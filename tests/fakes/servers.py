@@ -129,7 +129,7 @@ class Group(Servers):
         await self.following(first, 2)
         watch = (
             f"sentinel monitor {self.name} 127.0.0.1 {first.port} 2",
-            f"sentinel down-after-milliseconds {self.name} 1000",
+            f"sentinel down-after-milliseconds {self.name} 3000",
             f"sentinel failover-timeout {self.name} 5000",
         )
         self.sentinels = [self.add(Server(self._folder / f"sentinel-{n}", watch, sentinel=True)) for n in range(3)]

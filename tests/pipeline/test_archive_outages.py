@@ -12,7 +12,7 @@ import json
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -29,7 +29,7 @@ from tests.pipeline.caller import eventually
 from tests.pipeline.events import life
 from tests.pipeline.rig import Rig
 
-_TRANSFERS = 80
+_TRANSFERS = tuple(f"tr-{n}" for n in range(80))
 _BEGIN_S = 8.0
 _ALL_S = 90.0
 _WRITTEN_S = 0.01
@@ -69,7 +69,7 @@ def whose(cluster: ClusterOf3, key: str) -> Server:
     raise AssertionError("nobody has it")
 
 
-async def produce(rig: Rig, acknowledged: set[str]) -> None:
+async def produce(rig: Rig, acknowledged: set[str], transfers: Sequence[str] = _TRANSFERS) -> None:
     """Lives of transfers, each begun at some moment of a few seconds."""
     chance = Random(2)
 
@@ -79,7 +79,7 @@ async def produce(rig: Rig, acknowledged: set[str]) -> None:
             await rig.api.post_until_acknowledged(event)
             acknowledged.add(event["id"])
 
-    await asyncio.gather(*(one(f"tr-{n}") for n in range(_TRANSFERS)))
+    await asyncio.gather(*(one(transfer) for transfer in transfers))
 
 
 async def leaving(server: Server) -> None:
@@ -100,7 +100,7 @@ async def leaving(server: Server) -> None:
 
 async def all_of_it_left_by_the_archive(rig: Rig, folder: Path, acknowledged: set[str]) -> None:
     # Each by its name: what was accepted and is not planned yet is in no list.
-    kept = {f"tr-{n}" for n in range(_TRANSFERS)}
+    kept = set(_TRANSFERS)
 
     async def nothing_is_kept() -> bool | None:
         for transfer in sorted(kept):
@@ -123,9 +123,9 @@ async def all_of_it_left_by_the_archive(rig: Rig, folder: Path, acknowledged: se
             delivered[line["delivery"]["event_id"]].add(line["delivery"]["id"])
         elif line["kind"] == "body" and line["body"] is not None:
             bodies[line["event"]].add(line["audience"])
-    assert len(acknowledged) == 3 * _TRANSFERS
+    assert len(acknowledged) == 3 * len(_TRANSFERS)
     assert events == acknowledged
-    assert transfers == {f"tr-{n}" for n in range(_TRANSFERS)}
+    assert transfers == set(_TRANSFERS)
     assert {event: len(ids) for event, ids in delivered.items()} == dict.fromkeys(acknowledged, 2)
     assert all({"source", "target"} <= bodies[event] for event in acknowledged)
 
@@ -157,13 +157,14 @@ async def test_what_leaves_while_servers_of_a_cluster_die_is_in_the_archive(
             for name in ("contoso", "fabrikam"):
                 await rig.api.register(name, rig.hooks)
             acknowledged: set[str] = set()
-            posting = asyncio.ensure_future(produce(rig, acknowledged))
-            chance, keeper = Random(3), whose(cluster, _JOB)
-            for server in cluster.servers:
+            chance, keeper, posting = Random(3), whose(cluster, _JOB), []
+            for n, server in enumerate(cluster.servers):
+                # A part of them each time: however long it took to come back, something is still to leave.
+                posting.append(asyncio.ensure_future(produce(rig, acknowledged, _TRANSFERS[n :: len(cluster.servers)])))
                 await leaving(keeper)
                 server.signal(signal.SIGKILL)
                 await asyncio.sleep(chance.uniform(0.05, 0.4))
                 server.start()
                 await asyncio.sleep(chance.uniform(0.5, 1.5))
-            await posting
+            await asyncio.gather(*posting)
             await all_of_it_left_by_the_archive(rig, tmp_path, acknowledged)

@@ -25,7 +25,7 @@ async def test_a_database_that_is_away_for_longer_than_anybody_waits_costs_nothi
 ) -> None:
     """Away for longer than every time-out and lease on the way, frozen first and then dead. `--away 60` of `make
     chaos` does it with the settings of production."""
-    outage = Outage("away", away_s=5, rate=60, settle_s=60, settings={**SETTINGS, "RELAY_STORE__TIMEOUT_SECONDS": "1"})
+    outage = Outage("away", away_s=5, rate=60, settle_s=60, settings={**SETTINGS, "RELAY_STORE__TIMEOUT_SECONDS": "3"})
     seen = await sit_out(outage, tmp_path, print)
     assert seen.lost == {} and seen.lost_count == 0
     assert seen.tally.problems == [], "an answer that says not when to come back, or something out of order"
