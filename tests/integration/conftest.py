@@ -56,7 +56,7 @@ def registry(client: Client) -> Registry:
 async def services(client: Client) -> AsyncIterator[Services]:
     """Services over the test's own keys. E-mail is not sent here: nothing in these tests reaches it."""
     policy = Policy.of(["127.0.0.0/8"], allow_http=True)
-    session = open_session(policy, connect_timeout_s=5.0, total_timeout_s=10.0, keepalive_s=5.0, limit=20)
+    session = open_session(policy, connect_timeout_s=30.0, total_timeout_s=30.0, keepalive_s=5.0, limit=20)
     config = load(
         None,
         {
@@ -74,7 +74,7 @@ async def services(client: Client) -> AsyncIterator[Services]:
         config=config,
         store=store,
         vault=vault,
-        sender=WebhookSender(session, policy=policy, timeout_s=5.0, user_agent="transfer-relay/test"),
+        sender=WebhookSender(session, policy=policy, timeout_s=30.0, user_agent="transfer-relay/test"),
         mailer=none,
         composer=none,
         callback_key=callback_key_of(config, store, vault),

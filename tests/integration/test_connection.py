@@ -49,9 +49,9 @@ async def test_connections_to_a_cluster_are_such_connections(tls: bool, kind: ty
 
 
 async def test_who_waits_behind_a_call_without_an_answer_waits_no_longer_than_it(tmp_path: Path) -> None:
-    """A database that is frozen: a hundred calls of a second each would be a hundred seconds for the last."""
+    """A database that is frozen: a hundred calls of three seconds each would be minutes for the last."""
     with EmbeddedValkey.start(tmp_path) as server:
-        client = Client.connect(server.url, prefix="t", connections=2, timeout_s=1)
+        client = Client.connect(server.url, prefix="t", connections=2, timeout_s=3)
         claims = GroupCommit(client, Script.read("claim"), most=5)
         assert await claims(("e:0", "first")) == b"first"
         os.kill(server.pid, signal.SIGSTOP)
