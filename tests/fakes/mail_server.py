@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from typing import Self
 
+from tests.ports import free_port
+
 STEPS = ("connect", "ehlo", "starttls", "mail", "rcpt", "data", "body", "dot")
 
 
@@ -68,7 +70,7 @@ class MailServer:
     script_of: dict[tuple[str, str], deque[Act]] = field(default_factory=lambda: defaultdict(deque))
     kept: list[Kept] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
-    port: int = 0
+    port: int = field(default_factory=free_port)
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -87,7 +89,6 @@ class MailServer:
     async def listen(self) -> None:
         """From now on, on the same port as before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def deafen(self) -> None:
         """Refuses connections, and ends those there are."""

@@ -27,6 +27,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from tests.ports import free_port
+
 SOURCE, TARGET = "11111111-aaaa-4aaa-8aaa-000000000001", "22222222-bbbb-4bbb-8bbb-000000000002"
 CUSTOMER = "4cfba01c-47d4-4b91-9559-740129e7352b"
 _EPOCH_TICKS = 621_355_968_000_000_000
@@ -129,7 +131,7 @@ class PartnerCenter:
     tenants: dict[str, str] = field(default_factory=dict)
     lasts_s: int = 3600
     validations: list[str] = field(default_factory=list)
-    port: int = 0
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self._scripts: defaultdict[str, deque[tuple[int, dict[str, str]]]] = defaultdict(deque)
@@ -147,7 +149,7 @@ class PartnerCenter:
         await self.down()
 
     async def up(self) -> None:
-        """Listen, on the port of the first time."""
+        """Listen, on the same port each time."""
         app = web.Application()
         app.router.add_get("/cert/{name}", self._certificate)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
@@ -161,7 +163,6 @@ class PartnerCenter:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         """Answer nobody any more."""

@@ -178,7 +178,7 @@ class ClusterOf3(Servers):
         nodes = []
         for n in range(3):
             bus = f"cluster-port {free_port()}"  # by default so far above the port that it may be none
-            lines = (*_DURABLE, "cluster-enabled yes", "cluster-node-timeout 2000", bus)
+            lines = (*_DURABLE, "cluster-enabled yes", "cluster-node-timeout 15000", bus)
             nodes.append(self.add(Server(self._folder / f"node-{n}", lines)))
         ports = [dict(line.split(" ") for line in node.settings)["cluster-port"] for node in nodes]
         _until(lambda: all(node.info("server") for node in nodes), "the servers answer")

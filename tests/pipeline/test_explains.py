@@ -15,6 +15,7 @@ from tests.fakes.partner import Answer
 from tests.pipeline.caller import Member
 from tests.pipeline.events import step
 from tests.pipeline.inside import Inside
+from tests.ports import free_port
 
 
 def mac(key: bytes, content: str) -> str:
@@ -149,11 +150,10 @@ async def test_who_was_asked_for_consent_is_told_with_every_delivery_who_sends(w
     assert delivery["status"] == "delivered"
 
 
-async def test_of_who_is_not_reached_the_activity_log_says_the_outcome_alone(
-    world: Inside, unused_tcp_port: int
-) -> None:
+async def test_of_who_is_not_reached_the_activity_log_says_the_outcome_alone(world: Inside) -> None:
+    port = free_port()
     member = await world.api.register("contoso", world.hooks)
-    await member.caller.ask("PATCH", member.at, {"url": f"http://127.0.0.1:{unused_tcp_port}/"})
+    await member.caller.ask("PATCH", member.at, {"url": f"http://127.0.0.1:{port}/"})
     await world.api.post(step("tr-1", "created", 1))
     await world.sweep()
     seen: list[Any] = []
@@ -163,4 +163,4 @@ async def test_of_who_is_not_reached_the_activity_log_says_the_outcome_alone(
         await world.to(delivery["next_attempt_at"])
         seen = (await member.caller.ask("GET", "/v1/partners/contoso/activity?type=endpoint.warned"))["data"]
     assert seen[0]["note"].startswith("No connection could be made.")
-    assert str(unused_tcp_port) not in seen[0]["note"]
+    assert str(port) not in seen[0]["note"]
