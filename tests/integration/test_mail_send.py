@@ -32,7 +32,7 @@ RAW = b"From: a@relay.example\r\nTo: b@reader.example\r\nSubject: one\r\n\r\nfir
 PATIENT = PlainMailSettings(
     start_tls="never", connections=2, command_timeout_seconds=10, data_timeout_seconds=10
 )
-HASTY = dataclasses.replace(PATIENT, command_timeout_seconds=1.5, data_timeout_seconds=1.5)
+HASTY = dataclasses.replace(PATIENT, command_timeout_seconds=2.5, data_timeout_seconds=2.5)
 
 
 @dataclass(frozen=True)
