@@ -9,6 +9,8 @@ from typing import Any
 from relay.model import MOVES_TO, EventType
 
 SAMPLES = Path(__file__).parents[2] / "relay" / "_samples"
+BEGINS_AT = "2026-11-21T02:00:00Z"
+"""A little after what `step` tells first: where a test begins that would else depend on the day it is run."""
 
 
 def sample(name: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from tests.pipeline.conftest import Store
-from tests.pipeline.events import step
+from tests.pipeline.events import BEGINS_AT, step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_archive import archived
 from tests.pipeline.test_chain import ACTIVITY, HEADS, RECORDS, relay
@@ -24,6 +24,7 @@ async def world(request: pytest.FixtureRequest, store: Store, tmp_path: Path) ->
     """The relay, with an archive and what the test sets."""
     settings = {"RELAY_RETENTION__ARCHIVE": str(tmp_path / "archive"), **getattr(request, "param", {})}
     async with inside(store.url, **settings) as made:
+        await made.to(BEGINS_AT)
         yield made
 
 

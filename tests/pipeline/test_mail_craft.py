@@ -16,7 +16,7 @@ from relay.embedded import EmbeddedValkey
 from tests.fakes.signatures import believed, keys
 from tests.fakes.smtp import HANG_UP, SILENCE, Received
 from tests.pipeline.caller import eventually
-from tests.pipeline.events import step
+from tests.pipeline.events import BEGINS_AT, step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.rig import Rig
 
@@ -165,6 +165,7 @@ def to(world: Inside, who: str) -> list[tuple[str, Event] | None]:
 
 async def test_the_end_of_the_time_to_accept_is_brought_updated_and_taken_out(valkey_url: str) -> None:
     async with inside(valkey_url, RELAY_NOTIFY__REMIND_BEFORE='["7d"]') as world:
+        await world.to(BEGINS_AT)
         for name in ("contoso", "fabrikam"):
             await world.api.register(name, world.hooks)
         await world.api.post(created("tr-1"))

@@ -14,7 +14,7 @@ from relay.store.retention import JOB
 from tests.fakes.partner import Answer
 from tests.pipeline.caller import Member
 from tests.pipeline.conftest import Store
-from tests.pipeline.events import life, step
+from tests.pipeline.events import BEGINS_AT, life, step
 from tests.pipeline.inside import Inside, inside
 from tests.pipeline.test_accounts import lap, states
 
@@ -351,6 +351,7 @@ async def test_what_was_to_be_looked_at_again_and_is_forgotten_is_found_by_a_lap
 
 async def test_a_lap_holds_up_nothing_whose_time_comes(store: Store) -> None:
     async with inside(store.url, **SLOW, **store.settings) as world:
+        await world.to(BEGINS_AT)
         await two_partners(world)
         for number in range(8):
             for event in life(f"tr-{number}"):
