@@ -153,9 +153,10 @@ def pool_of(url: str, kind: type[Pool], *, timeout_s: float, **more: Any) -> Poo
     }
     group = parse_group(url)
     if group is None:
+        pool = kind.from_url(url, **options)
         if not url.startswith("unix:"):
-            options["connection_class"] = TlsConnection if url.startswith("rediss:") else PlainConnection
-        return kind.from_url(url, **options)
+            pool.connection_class = TlsConnection if url.startswith("rediss:") else PlainConnection  # the URL's own holds otherwise
+        return pool
     return kind(
         connection_class=_FollowingTls if group.tls else _FollowingPlain,
         group=group,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from relay.chain import Head, Line, Taken
-from relay.store.client import Client, Script, translating
+from relay.store.client import Arg, Client, Script
 from relay.store.sealed import SealedKey
 from relay.store.stored import dump
 
@@ -49,18 +49,17 @@ class Chains:
 
     async def standing(self, partners: Sequence[str]) -> list[Standing]:
         """How far each of these logs is chained."""
-        with translating():
-            async with self._client.redis.pipeline(transaction=False) as pipe:
-                for partner in partners:
-                    tag = f"p:{partner}"
-                    pipe.lindex(self._client.key(tag, "heads"), -1)
-                    pipe.zrevrange(self._client.key(tag, "activity"), 0, 0, withscores=True)
-                flat = await pipe.execute()
+        commands: list[tuple[Arg, ...]] = []
+        for partner in partners:
+            tag = f"p:{partner}"
+            commands.append(("LINDEX", self._client.key(tag, "heads"), -1))
+            commands.append(("ZREVRANGE", self._client.key(tag, "activity"), 0, 0, "WITHSCORES"))
+        flat = await self._client.several(commands)
         found = []
         for at, partner in enumerate(partners):
             last, end = flat[2 * at : 2 * at + 2]
             head = None if last is None else _HEAD.decode(last)
-            found.append(Standing(partner, 0 if head is None else head.number, head, int(end[0][1]) if end else 0))
+            found.append(Standing(partner, 0 if head is None else head.number, head, int(end[1]) if end else 0))
         return found
 
     async def lines(self, partner: str, after: int, most: int, *, last: int | None = None) -> list[Line]:

@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,17 +22,14 @@ from importlib import resources
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import (
-    AskError,
     BusyLoadingError,
-    ClusterError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisClusterException,
     RedisError,
     ResponseError,
-    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -54,11 +50,6 @@ _AWAY = (
     RedisTimeoutError,
     BusyLoadingError,
     ReadOnlyError,
-    # Of a cluster's own connections, which take the code out of the reply: down, moved, not covered.
-    AskError,
-    ClusterError,
-    RedisClusterException,
-    TryAgainError,
     asyncio.TimeoutError,
     OSError,
 )
@@ -66,8 +57,6 @@ _AWAY_CODES = frozenset(
     {"MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE", "BUSY", "TRYAGAIN", "MOVED", "ASK"}
 )
 _MARKER_MS = 60_000
-_PATIENCE_S = 0.5
-"""A call that fails after this long has waited for an answer in vain; what is refused fails at once."""
 _FULL_CODES = frozenset({"OOM", "MISCONF"})
 
 
@@ -172,6 +161,15 @@ class Client:
         """The reply to one plain command."""
         return await self.plain.execute_command(*command)
 
+    async def several(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        """The replies to several plain commands, in one round trip."""
+        with translating():
+            return await self._several(commands)
+
+    def lane(self, op: Op) -> Hashable:
+        """Operations of different lanes do not wait for each other, nor fail together."""
+        return None
+
     async def behind(self, key: str, after: str) -> int:
         """How many members of a sorted set are read when a list, the highest first, has come to `<score>|<member>`;
         what has left since is not counted."""
@@ -246,14 +244,18 @@ class Client:
                 # WAIT counts from the last write of its own connection, and a repeat writes nothing.
                 pipe.execute_command("SET", self._marker(calls), "1", "PX", _MARKER_MS)
                 pipe.execute_command("WAIT", self.copies.least, round(self.copies.within_s * 1000))
-            # Raised here and not by redis-py, which would write its own words before the server's code.
-            replies = list(await pipe.execute(raise_on_error=False))
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
+            replies = await _executed(pipe)
         if confirm and (reached := replies.pop()) < self.copies.least:
             raise StoreUnavailable(f"{reached} of {self.copies.least} replicas have what was written")
         return replies[: len(calls)]
+
+    async def _several(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        if not commands:
+            return []
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return await _executed(pipe)
 
     def _marker(self, calls: Sequence[Call]) -> str:
         """A key to write where these calls write."""
@@ -272,6 +274,15 @@ class Client:
                 await self.redis.script_load(script.text)
         except (RedisError, *_AWAY) as error:
             raise translated(error) from error
+
+
+async def _executed(pipe: Pipeline) -> list[Any]:
+    """The replies, or the first error as the server has it: redis-py would write its own words before the code."""
+    replies = list(await pipe.execute(raise_on_error=False))
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 def translated(error: BaseException) -> StoreError:
@@ -297,83 +308,3 @@ def translating() -> Iterator[None]:
         yield
     except (RedisError, *_AWAY) as error:
         raise translated(error) from error
-
-
-class GroupCommit:
-    """Operations that arrive together share one call, one round trip and one fsync.
-
-    While as many calls as there are `lanes` are under way, the next operations gather; `most` bounds a call. A
-    failed call fails each of its operations with the same error: they may or may not have happened, and may be
-    sent again.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        script: Script,
-        *,
-        most: int = 256,
-        lanes: int = 1,
-        confirm: bool = False,
-    ) -> None:
-        self._client = client
-        self._script = script
-        self._confirm = confirm
-        self._most = most
-        self._free = lanes
-        self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Any]]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __call__(self, op: Op) -> Any:
-        """The reply to one operation."""
-        (reply,) = await self.asked((op,))
-        return reply
-
-    async def many(self, ops: Sequence[Op]) -> list[Any]:
-        """The replies to several operations, which stay together."""
-        return await self.asked(ops)
-
-    def asked(self, ops: Sequence[Op]) -> asyncio.Future[list[Any]]:
-        """The same, for who has something else to do meanwhile; cancel it when it is not wanted any more."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Any]] = loop.create_future()
-        self._waiting.append((ops, future))
-        if self._free:
-            self._free -= 1
-            task = loop.create_task(self._flush())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return future
-
-    async def _flush(self) -> None:
-        try:
-            # Whoever is ready in this turn of the loop comes along.
-            await asyncio.sleep(0)
-            while self._waiting:
-                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                began = time.monotonic()
-                try:
-                    together = [op for ops, _ in batch for op in ops]
-                    replies = await self._client.run(self._script, together, confirm=self._confirm)
-                except Exception as error:
-                    # Whatever it is, it is those who wait that are told: nobody reads a task's exception. Those too
-                    # who have waited behind a call without an answer: each call of theirs would wait as long again.
-                    if isinstance(error, StoreUnavailable) and time.monotonic() - began > _PATIENCE_S:
-                        batch, self._waiting = batch + self._waiting, []
-                    _tell(batch, error)
-                    # The error knows this frame: with what is here it would wait for the collector of cycles.
-                    batch, together = [], []
-                    continue
-                at = 0
-                for ops, future in batch:
-                    if not future.done():
-                        future.set_result(replies[at : at + len(ops)])
-                    at += len(ops)
-        finally:
-            self._free += 1
-
-
-def _tell(waiting: Sequence[tuple[Sequence[Op], asyncio.Future[list[Any]]]], error: Exception) -> None:
-    for _, future in waiting:
-        if not future.done():
-            future.set_exception(error)

@@ -3,53 +3,45 @@
 The same face as `Client`. A call's operations go to the servers that have their slots, one script call a
 slot, all servers at once; the calls of a batch go one after the other, because a later one may rest on an
 earlier one and no order holds between servers. When a slot has moved or a server has died, the map is read
-again and what failed is asked again: the scripts are idempotent.
+again and what failed is asked again: the scripts are idempotent. A server that is away fails what is for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
 from urllib.parse import quote, unquote
 
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from relay.errors import StoreUnavailable
 from relay.places import Cluster, Login
-from relay.store.address import PlainConnection, TlsConnection
-from relay.store.client import Call, Client, Copies, Op, Plain, Script, translated, translating
+from relay.store.client import Arg, Call, Client, Copies, Op, Plain, translated
+from relay.store.slots import Place, Slots
 
 _TRIES = 5
 _PAUSE_S = 0.1
 _ELSEWHERE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"})
 """Codes that say: not here, or not now. The map is read again; while a slot moves, it is waited for."""
 
-Place = tuple[str, int]
+_Send = Callable[["_Node", Sequence[Sequence[int]]], Awaitable[Sequence[Any]]]
+"""Asks a server what is for it, by slot the positions of what is wanted; the replies in that order."""
 
 
-class _Map(RedisCluster):
-    """Knows which server has which slot. Its connections are the relay's own, as those to one server are."""
+class _Routed(Plain):
+    """Single commands, each to whoever has its key."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        kind = TlsConnection if options["ssl"] else PlainConnection
-        self.connection_kwargs["connection_class"] = kind  # of the nodes that it is told of
-        for node in self.nodes_manager.startup_nodes.values():
-            node.connection_class = kind
-
-
-class _Routed(_Map):
-    """Single commands; what fails is raised as a `StoreError`."""
+    def __init__(self, cluster: ClusterClient) -> None:
+        super().__init__()
+        self._cluster = cluster
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's, but for the exception."""
-        with translating():
-            return await super().execute_command(*args, **options)
+        """As redis-py's, but for who is asked, and the exception. What has no key is asked of the first server."""
+        return await self._cluster.command(args, options)
 
 
 class _Node(Client):
@@ -66,6 +58,10 @@ class _Node(Client):
             await self._load({call.script for call in calls})
             return await self._send(calls, confirm)
 
+    async def told(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        """The replies to plain commands, or what went wrong as redis-py tells it."""
+        return await self._several(commands)
+
 
 class ClusterClient(Client):
     """The servers of a cluster, and the batched call over them."""
@@ -81,98 +77,104 @@ class ClusterClient(Client):
         self._connections = connections
         self._timeout_s = timeout_s
         self._nodes: dict[Place, _Node] = {}
-        options: dict[str, Any] = {
-            "startup_nodes": [ClusterNode(host, port) for host, port in cluster.nodes],
-            "username": unquote(cluster.login.username) if cluster.login.username else None,
-            "password": unquote(cluster.login.password) if cluster.login.password else None,
-            "ssl": cluster.tls,
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": min(timeout_s, 5.0),
-            "require_full_coverage": False,
-        }
-        self._map = _Map(**options)  # type: ignore[abstract]
-        self._routed = _Routed(**options)  # type: ignore[abstract]
-        # The same commands under the same names; redis-py has no type for what both can do.
-        self.redis = cast("Redis", self._map)
-        self.plain = cast("Plain", self._routed)
+        self._slots = Slots(cluster.nodes, self._ask_slots)
+        self.redis = self.plain = _Routed(self)
 
     async def close(self) -> None:
         """Give the connections back."""
         for node in self._nodes.values():
             await node.close()
-        await self._map.aclose()
-        await self._routed.aclose()
 
     async def parts(self) -> Sequence[Client]:
         """A client for each primary."""
-        await self._learn(again=True)
-        return [self._node((node.host, int(node.port))) for node in self._map.get_primaries()]
+        await self._slots.learn(again=True)
+        return [self._node(place) for place in self._slots.primaries]
+
+    def lane(self, op: Op) -> Hashable:
+        """The server that has what an operation touches, as far as is known."""
+        return self._slots.of(self.key(str(op[0])))
 
     async def batch(self, calls: Sequence[Call], *, confirm: bool = False) -> list[list[Any]]:
         """As `Client.batch`, in a round trip a call."""
         confirm = confirm and self.copies.least > 0
-        await self._learn(again=False)
-        return [await self._spread(call, confirm) for call in calls]
+        return [await self._call(call, confirm) for call in calls]
 
     async def chain(self, calls: Sequence[Call]) -> list[list[Any]] | None:
         """Never: what is in one call elsewhere is on several servers here."""
         raise NotImplementedError
 
-    async def _spread(self, call: Call, confirm: bool) -> list[Any]:
-        replies: list[Any] = [None] * len(call.ops)
-        left = list(range(len(call.ops)))
+    async def several(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        """As `Client.several`, in a round trip to each server."""
+
+        async def send(node: _Node, slots: Sequence[Sequence[int]]) -> Sequence[Any]:
+            return await node.told([commands[at] for slot in slots for at in slot])
+
+        return await self._spread([_text(command[1]) for command in commands], send)
+
+    async def command(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """The reply to one command, as redis-py reads it."""
+
+        async def send(node: _Node, slots: Sequence[Sequence[int]]) -> Sequence[Any]:
+            return [await node.redis.execute_command(*args, **options)]  # type: ignore[no-untyped-call]
+
+        (reply,) = await self._spread([_text(args[1]) if len(args) > 1 else ""], send)
+        return reply
+
+    async def _call(self, call: Call, confirm: bool) -> list[Any]:
+        async def send(node: _Node, slots: Sequence[Sequence[int]]) -> Sequence[Any]:
+            replies = await node.send([Call(call.script, [call.ops[at] for at in slot]) for slot in slots], confirm)
+            return [reply for some in replies for reply in some]
+
+        return await self._spread([self.key(str(op[0])) for op in call.ops], send)
+
+    async def _spread(self, keys: Sequence[str], send: _Send) -> list[Any]:
+        """The replies to what touches these keys, in their order."""
+        await self._slots.learn(again=False)
+        replies: list[Any] = [None] * len(keys)
+        left = list(range(len(keys)))
         for attempt in range(_TRIES):
-            failed, error = await self._once(call.script, call.ops, left, replies, confirm)
+            failed, error = await self._once(keys, left, replies, send)
             if error is None:
                 return replies
             left = failed
-            if not _may_be_elsewhere(error) or attempt == _TRIES - 1:
+            if not _may_be_elsewhere(error, attempt):
                 raise error if isinstance(error, StoreUnavailable) else translated(error) from error
             await asyncio.sleep(_PAUSE_S * attempt)
-            await self._learn(again=True)
+            await self._slots.learn(again=True)
         return replies
 
     async def _once(
-        self, script: Script, ops: Sequence[Op], wanted: Sequence[int], replies: list[Any], confirm: bool
+        self, keys: Sequence[str], wanted: Sequence[int], replies: list[Any], send: _Send
     ) -> tuple[list[int], Exception | None]:
-        """Ask all servers at once; which operations failed, and the first reason."""
-        try:
-            places = self._places(ops, wanted)
-        except RedisClusterException as error:
-            return list(wanted), StoreUnavailable(
-                f"nobody has a slot of the cluster ({type(error).__name__})"
-            )
-        slots = [list(by_slot.values()) for by_slot in places.values()]
-        done = await asyncio.gather(
-            *(
-                self._node(place).send([Call(script, [ops[at] for at in each]) for each in groups], confirm)
-                for place, groups in zip(places, slots, strict=True)
-            ),
-            return_exceptions=True,
-        )
+        """Ask all servers at once; which of the wanted failed, and the first reason."""
+        places: dict[Place, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         failed: list[int] = []
         first: Exception | None = None
-        for groups, outcome in zip(slots, done, strict=True):
+        for at in wanted:
+            place = self._slots.of(keys[at])
+            if place is None:
+                failed.append(at)
+                first = ResponseError("CLUSTERDOWN nobody has the slot")
+            else:
+                places[place][key_slot(keys[at].encode())].append(at)
+        slots = [list(by_slot.values()) for by_slot in places.values()]
+        done = await asyncio.gather(
+            *(send(self._node(place), each) for place, each in zip(places, slots, strict=True)), return_exceptions=True
+        )
+        for each, outcome in zip(slots, done, strict=True):
+            asked = [at for slot in each for at in slot]
             if isinstance(outcome, BaseException):
                 if not isinstance(outcome, Exception):
                     raise outcome
                 first = first or outcome
-                failed += [at for each in groups for at in each]
+                failed += asked
                 continue
-            for each, some in zip(groups, outcome, strict=True):
-                for at, reply in zip(each, some, strict=True):
-                    replies[at] = reply
+            for at, reply in zip(asked, outcome, strict=True):
+                replies[at] = reply
         return failed, first
 
-    def _places(self, ops: Sequence[Op], wanted: Sequence[int]) -> dict[Place, dict[int, list[int]]]:
-        """By server and slot, which operations are for it, in their order."""
-        found: dict[Place, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for at in wanted:
-            key = self.key(str(ops[at][0]))
-            node = self._map.get_node_from_key(key)
-            assert node is not None  # None is only for replicas
-            found[node.host, int(node.port)][key_slot(key.encode())].append(at)
-        return found
+    async def _ask_slots(self, place: Place) -> Any:
+        return await self._node(place).redis.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
 
     def _node(self, place: Place) -> _Node:
         node = self._nodes.get(place)
@@ -189,14 +191,9 @@ class ClusterClient(Client):
             )
         return node
 
-    async def _learn(self, *, again: bool) -> None:
-        """Read which server has which slot."""
-        try:
-            await self._map.initialize()
-            if again:
-                await self._map.nodes_manager.initialize()
-        except (RedisClusterException, RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the cluster cannot be reached ({type(error).__name__})") from error
+
+def _text(key: Arg) -> str:
+    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 def _login(login: Login) -> str:
@@ -206,9 +203,12 @@ def _login(login: Login) -> str:
     return f"{name}:{password}@"
 
 
-def _may_be_elsewhere(error: Exception) -> bool:
-    if isinstance(error, StoreUnavailable):
+def _may_be_elsewhere(error: Exception, attempt: int) -> bool:
+    """Whether to read the map again, and to ask again. A server that does not answer is asked twice."""
+    if attempt == _TRIES - 1 or isinstance(error, StoreUnavailable):
         return False
+    if isinstance(error, (RedisTimeoutError, TimeoutError)):
+        return attempt == 0
     if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
         return str(error).partition(" ")[0] in _ELSEWHERE
-    return isinstance(error, (RedisError, OSError, TimeoutError))
+    return isinstance(error, (RedisError, OSError))

@@ -14,7 +14,8 @@ from enum import StrEnum
 import msgspec
 
 from relay.model import Channel
-from relay.store.client import Call, Client, GroupCommit, Op, Script
+from relay.store.client import Call, Client, Op, Script
+from relay.store.group_commit import GroupCommit
 
 SHARDS = 4
 

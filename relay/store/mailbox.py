@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from relay.store.client import Client, translating
+from relay.store.client import Client
 from relay.store.records import Page
 
 MOST: Final = 1000
@@ -50,11 +50,7 @@ class Mailbox:
         number = int(await self._client.ask("INCR", self._last))
         id_ = str(number)
         message = {"to": to, "subject": subject, "raw": raw.decode("utf-8", "replace"), "at": at_ms}
-        with translating():
-            async with self._client.redis.pipeline(transaction=True) as pipe:
-                pipe.hset(self._text, id_, orjson.dumps(message))  # type: ignore[arg-type]
-                pipe.zadd(self._ids, {id_: number})
-                await pipe.execute()
+        await self._client.several([("HSET", self._text, id_, orjson.dumps(message)), ("ZADD", self._ids, number, id_)])
         old: list[Any] = await self._client.ask("ZRANGE", self._ids, 0, -MOST - 1)
         if old:
             await self._client.ask("HDEL", self._text, *old)

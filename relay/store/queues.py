@@ -15,7 +15,8 @@ import msgspec
 
 from relay.breaker import CLOSED, Breaker
 from relay.model import Attempt, CancelReason, Channel, Delivery, DeliveryStatus
-from relay.store.client import Call, Client, GroupCommit, Op, Script
+from relay.store.client import Call, Client, Op, Script
+from relay.store.group_commit import GroupCommit
 from relay.store.hints import Claim, hint_of, tag_of, taking
 from relay.store.passes import Advanced, Opening, Result, Taken, advanced_of
 from relay.store.records import DeliveryRecord, Page

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from relay.closed import SuppressionReason
 from relay.readers import Reader, Suppression
-from relay.store.client import Client, GroupCommit, Script
+from relay.store.client import Client, Script
+from relay.store.group_commit import GroupCommit
 from relay.store.records import Page
 from relay.store.registry import Contended
 from relay.store.sealed import SealedKey

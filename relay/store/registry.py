@@ -22,14 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from redis.asyncio.client import Pipeline
+from typing import Literal
 
 from relay.errors import RelayError
 from relay.model import AdminAgent, Endpoint, Partner, Producer, Token, TokenHolder
 from relay.preferences import Preferences
-from relay.store.client import Call, Client, Script, translating
+from relay.store.client import Call, Client, Script
 from relay.store.preferences import read_chosen
 from relay.store.records import Page
 from relay.store.sessions import Sessions
@@ -80,7 +78,7 @@ class Registry:
     async def spellings(self, partners: Iterable[str | None]) -> dict[str, str]:
         """The ids of these partners as they were first given, by how they are compared; of those that are registered."""
         keys = list({one.casefold() for one in partners if one is not None})
-        found = await self._many([("GET", self._key(key, "partner")) for key in keys])
+        found = await self._client.several([("GET", self._key(key, "partner")) for key in keys])
         pairs = zip(keys, found, strict=True)
         return {key: Partner.model_validate_json(raw).id for key, raw in pairs if raw is not None}
 
@@ -128,7 +126,7 @@ class Registry:
         entries = await self._client.ask("ZREVRANGEBYLEX", index, top, "-", "LIMIT", 0, limit + 1)
         names = [entry.decode() for entry in entries]
         keys = [name.partition(":")[2] for name in names[:limit]]
-        found = await self._many([("GET", self._key(key, "partner")) for key in keys])
+        found = await self._client.several([("GET", self._key(key, "partner")) for key in keys])
         pairs = zip(names[:limit], found, strict=True)
         read = [(name, Partner.model_validate_json(raw)) for name, raw in pairs if raw is not None]
         # An entry of a registration that lost a race names another time: it is nobody's.
@@ -269,7 +267,7 @@ class Registry:
     async def list_tokens(self, holder: TokenHolder, holder_id: str) -> list[Token]:
         """A holder's tokens, newest first."""
         ids = await self._client.ask("ZREVRANGE", self._tokens(holder, holder_id), 0, -1)
-        found = await self._many([("GET", self._client.key(f"k:{token.decode()}")) for token in ids])
+        found = await self._client.several([("GET", self._client.key(f"k:{token.decode()}")) for token in ids])
         return [Token.model_validate_json(raw) for raw in found if raw is not None]
 
     async def revoke_token(self, holder: TokenHolder, holder_id: str, token: str) -> bool:
@@ -328,15 +326,6 @@ class Registry:
             if code != "changed":
                 return changed
         raise Contended
-
-    async def _many(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        if not commands:
-            return []
-        pipe: Pipeline = self._client.redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        with translating():
-            return await pipe.execute()
 
 
 def _entry(partner: Partner) -> str:

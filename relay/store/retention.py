@@ -19,7 +19,7 @@ from relay.closed import Audience
 from relay.lifecycle import FINAL
 from relay.model import Record
 from relay.retention import KeptEvent, KeptTransfer
-from relay.store.client import Client, Op, Script, translating
+from relay.store.client import Client, Op, Script
 from relay.store.queues import recipient_of
 from relay.store.stored import AcceptedStep, FixedPlan, Held, reader
 
@@ -131,11 +131,7 @@ class Retention:
 
     async def absent(self, keys: Sequence[str]) -> set[str]:
         """Which of these transfers are no more."""
-        with translating():
-            async with self._client.redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.hexists(self._client.key(f"t:{key}"), "v")
-                there = await pipe.execute()
+        there = await self._client.several([("HEXISTS", self._client.key(f"t:{key}"), "v") for key in keys])
         return {key for key, is_there in zip(keys, there, strict=True) if not is_there}
 
     async def again(self, now_ms: int, most: int) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from relay.store.client import Client, Op, Script, translating
+from relay.store.client import Client, Op, Script
 
 _CHUNK = 500
 
@@ -92,20 +92,18 @@ class SealedValues:
     async def _scan(self, tag: str, rest: str) -> AsyncIterator[list[str]]:
         pattern = f"{self._client.prefix}:{{{tag}}}{rest}"
         found: list[str] = []
-        async for key in self._client.plain.scan_iter(match=pattern, count=_CHUNK):
-            found.append(key.decode())
-            if len(found) == _CHUNK:
-                yield found
-                found = []
+        for part in await self._client.parts():
+            async for key in part.plain.scan_iter(match=pattern, count=_CHUNK):
+                found.append(key.decode())
+                if len(found) == _CHUNK:
+                    yield found
+                    found = []
         if found:
             yield found
 
     async def _read(self, places: Sequence[tuple[str, str, str]]) -> list[str | None]:
-        with translating():
-            async with self._client.redis.pipeline(transaction=False) as pipe:
-                for tag, rest, field in places:
-                    pipe.hget(self._client.key(tag, rest), field)
-                return [None if raw is None else raw.decode() for raw in await pipe.execute()]
+        found = await self._client.several([("HGET", self._client.key(tag, rest), field) for tag, rest, field in places])
+        return [None if raw is None else raw.decode() for raw in found]
 
 
 class SealedKey:

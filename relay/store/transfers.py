@@ -16,7 +16,8 @@ import msgspec
 import orjson
 
 from relay.model import Audience, Channel, Delivery, EventType, Skip, Status
-from relay.store.client import Call, Client, GroupCommit, Op, Script
+from relay.store.client import Call, Client, Op, Script
+from relay.store.group_commit import GroupCommit
 from relay.store.hints import Hint, tag_of, taking
 from relay.store.inboxes import Broken, Inbox, inbox_of, is_step, step_of
 from relay.store.records import PlannedDelivery, Refusal, TimelineEntry, TransferRecord

