@@ -59,7 +59,7 @@ class Chains:
         for at, partner in enumerate(partners):
             last, end = flat[2 * at : 2 * at + 2]
             head = None if last is None else _HEAD.decode(last)
-            found.append(Standing(partner, 0 if head is None else head.number, head, int(end[1]) if end else 0))
+            found.append(Standing(partner, 0 if head is None else head.number, head, int(float(end[1])) if end else 0))
         return found
 
     async def lines(self, partner: str, after: int, most: int, *, last: int | None = None) -> list[Line]:

@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from relay.errors import StoreUnavailable
+from relay.errors import StoreError
 from relay.places import Cluster, Login
 from relay.store.client import Arg, Call, Client, Copies, Op, Plain, translated
 from relay.store.slots import Place, Slots
@@ -27,6 +27,11 @@ _TRIES = 5
 _PAUSE_S = 0.1
 _ELSEWHERE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"})
 """Codes that say: not here, or not now. The map is read again; while a slot moves, it is waited for."""
+
+_OF_ANY = frozenset({"PING", "TIME"})
+"""Commands that have no key: whoever answers."""
+_NOT_TWICE = frozenset({"GETDEL", "HDEL", "HSETNX", "INCR"})
+"""Commands whose second answer is another one: not asked again where the first may have been lost."""
 
 _Send = Callable[["_Node", Sequence[Sequence[int]]], Awaitable[Sequence[Any]]]
 """Asks a server what is for it, by slot the positions of what is wanted; the replies in that order."""
@@ -40,8 +45,12 @@ class _Routed(Plain):
         self._cluster = cluster
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's, but for who is asked, and the exception. What has no key is asked of the first server."""
+        """As redis-py's, but for who is asked, and the exception."""
         return await self._cluster.command(args, options)
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        """Never: `Client.several` knows who is asked."""
+        raise NotImplementedError
 
 
 class _Node(Client):
@@ -82,6 +91,7 @@ class ClusterClient(Client):
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self._slots.close()
         for node in self._nodes.values():
             await node.close()
 
@@ -112,13 +122,30 @@ class ClusterClient(Client):
         return await self._spread([_text(command[1]) for command in commands], send)
 
     async def command(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """The reply to one command, as redis-py reads it."""
+        """The reply to one command, as redis-py reads it. Its first argument is its key, but where any server will do."""
+        name = str(args[0])
+        if name in _OF_ANY:
+            return await self._any(args, options)
+        if len(args) < 2 or name in ("SCAN", "EVAL", "EVALSHA"):
+            raise NotImplementedError(f"{name} is asked of each server of `parts`")
 
         async def send(node: _Node, slots: Sequence[Sequence[int]]) -> Sequence[Any]:
             return [await node.redis.execute_command(*args, **options)]  # type: ignore[no-untyped-call]
 
-        (reply,) = await self._spread([_text(args[1]) if len(args) > 1 else ""], send)
+        (reply,) = await self._spread([_text(args[1])], send, twice=name not in _NOT_TWICE)
         return reply
+
+    async def _any(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        await self._slots.learn(again=False)
+        failed: Exception | None = None
+        for place in self._slots.servers:
+            try:
+                return await self._node(place).redis.execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            except (RedisError, OSError, TimeoutError) as error:
+                self._slots.doubt(place)
+                failed = error
+        await self._slots.learn(again=True)
+        raise translated(failed or RedisTimeoutError()) from failed
 
     async def _call(self, call: Call, confirm: bool) -> list[Any]:
         async def send(node: _Node, slots: Sequence[Sequence[int]]) -> Sequence[Any]:
@@ -127,8 +154,8 @@ class ClusterClient(Client):
 
         return await self._spread([self.key(str(op[0])) for op in call.ops], send)
 
-    async def _spread(self, keys: Sequence[str], send: _Send) -> list[Any]:
-        """The replies to what touches these keys, in their order."""
+    async def _spread(self, keys: Sequence[str], send: _Send, *, twice: bool = True) -> list[Any]:
+        """The replies to what touches these keys, in their order; `twice` if a repeat does no harm."""
         await self._slots.learn(again=False)
         replies: list[Any] = [None] * len(keys)
         left = list(range(len(keys)))
@@ -137,8 +164,8 @@ class ClusterClient(Client):
             if error is None:
                 return replies
             left = failed
-            if not _may_be_elsewhere(error, attempt):
-                raise error if isinstance(error, StoreUnavailable) else translated(error) from error
+            if attempt == _TRIES - 1 or not _may_be_elsewhere(error, attempt, twice):
+                raise error if isinstance(error, StoreError) else translated(error) from error
             await asyncio.sleep(_PAUSE_S * attempt)
             await self._slots.learn(again=True)
         return replies
@@ -161,11 +188,12 @@ class ClusterClient(Client):
         done = await asyncio.gather(
             *(send(self._node(place), each) for place, each in zip(places, slots, strict=True)), return_exceptions=True
         )
-        for each, outcome in zip(slots, done, strict=True):
+        for place, each, outcome in zip(places, slots, done, strict=True):
             asked = [at for slot in each for at in slot]
             if isinstance(outcome, BaseException):
-                if not isinstance(outcome, Exception):
+                if not isinstance(outcome, (RedisError, OSError, TimeoutError, StoreError)):
                     raise outcome
+                self._slots.doubt(place)
                 first = first or outcome
                 failed += asked
                 continue
@@ -203,12 +231,15 @@ def _login(login: Login) -> str:
     return f"{name}:{password}@"
 
 
-def _may_be_elsewhere(error: Exception, attempt: int) -> bool:
-    """Whether to read the map again, and to ask again. A server that does not answer is asked twice."""
-    if attempt == _TRIES - 1 or isinstance(error, StoreUnavailable):
+def _may_be_elsewhere(error: Exception, attempt: int, twice: bool) -> bool:
+    """Whether to read the map again, and to ask again. A server that does not answer is asked twice, and so is one
+    all of whose connections wait for its answers."""
+    if isinstance(error, StoreError):
         return False
-    if isinstance(error, (RedisTimeoutError, TimeoutError)):
-        return attempt == 0
     if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
         return str(error).partition(" ")[0] in _ELSEWHERE
-    return isinstance(error, (RedisError, OSError))
+    if isinstance(error, ReadOnlyError):
+        return True
+    if isinstance(error, (RedisTimeoutError, TimeoutError)) or isinstance(error.__cause__, TimeoutError):
+        return twice and attempt == 0
+    return twice

@@ -64,7 +64,7 @@ class GroupCommit:
         """The same, for who has something else to do meanwhile; cancel it when it is not wanted any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
-        to = self._client.lane(ops[0])
+        to = self._client.lane(ops[0]) if len(ops) == 1 else _of_one({self._client.lane(op) for op in ops})
         lane = self._lanes.get(to)
         if lane is None:
             lane = self._lanes[to] = _Lane(self._at_once)
@@ -102,6 +102,11 @@ class GroupCommit:
                     at += len(ops)
         finally:
             lane.free += 1
+
+
+def _of_one(lanes: set[Hashable]) -> Hashable:
+    """The lane of all, or the one of what is for several: that fails with any, and is to fail none but itself."""
+    return lanes.pop() if len(lanes) == 1 else None
 
 
 def _tell(waiting: Sequence[tuple[Sequence[Op], asyncio.Future[list[Any]]]], error: Exception) -> None:

@@ -98,14 +98,15 @@ class Hints:
             (f"{prefix}:{{r:*}}:again", "again"),
             (f"{prefix}:{{r:*}}:fly", "fly"),
         ):
-            async for raw in self._client.plain.scan_iter(match=pattern, count=1000):
-                member = raw.decode()[len(prefix) + 4 : -len(part) - 2]
-                found += 1
-                if part == "in":
-                    hint = Hint.PLAN
-                else:
-                    hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
-                await self._client.run(self._index, [(tag_of(hint, member), "at", "NX", 0, member)])
+            for server in await self._client.parts():
+                async for raw in server.plain.scan_iter(match=pattern, count=1000):
+                    member = raw.decode()[len(prefix) + 4 : -len(part) - 2]
+                    found += 1
+                    if part == "in":
+                        hint = Hint.PLAN
+                    else:
+                        hint = Hint.EMAIL if member.startswith("mb_") else Hint.WEBHOOK
+                    await self._client.run(self._index, [(tag_of(hint, member), "at", "NX", 0, member)])
         return found
 
 

@@ -1,8 +1,8 @@
 """Which server of a cluster has a key?
 
-The map is read with CLUSTER SLOTS from any server that answers: from those that it has told of, and then from those that
-the settings name, so that a cluster is found again though all of its servers got other addresses. Who wants it while it
-is being read waits for that.
+The map is read with CLUSTER SLOTS from any server that answers: from those that it has told of, each time from another,
+since one that was cut off tells what was, and then from those that the settings name, so that a cluster is found again
+though all of its servers got other addresses. Who wants it while it is being read waits for that.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Slots:
         self._given = list(given)
         self._ask = ask
         self._known: list[Place] = []
+        self._mute: set[Place] = set()
         self._firsts: list[int] = []
         self._ranges: list[tuple[int, Place]] = []
         self._reading: asyncio.Task[None] | None = None
@@ -36,6 +37,11 @@ class Slots:
     def primaries(self) -> list[Place]:
         """All that have slots."""
         return list(dict.fromkeys(place for _, place in self._ranges))
+
+    @property
+    def servers(self) -> list[Place]:
+        """All that are known of, those that gave no answer last time at the end."""
+        return sorted(self._known, key=self._mute.__contains__)
 
     def of(self, key: str) -> Place | None:
         """Who has the slot of a key; None when nobody is known to."""
@@ -55,6 +61,16 @@ class Slots:
             self._reading.add_done_callback(self._read_it)
         await asyncio.shield(self._reading)
 
+    def doubt(self, place: Place) -> None:
+        """It did not answer: others are asked before it."""
+        self._mute.add(place)
+
+    async def close(self) -> None:
+        """End a reading that is under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
     def _read_it(self, task: asyncio.Task[None]) -> None:
         self._reading = None
         if not task.cancelled():
@@ -62,12 +78,14 @@ class Slots:
 
     async def _read(self) -> None:
         failed: Exception | None = None
-        for place in dict.fromkeys((*self._known, *self._given)):
+        for place in dict.fromkeys((*self.servers, *self._given)):
             try:
                 told = await self._ask(place)
             except (RedisError, OSError, TimeoutError) as error:
+                self.doubt(place)
                 failed = error
                 continue
+            self._mute.discard(place)
             if told:
                 self._keep(place, told)
                 return
@@ -76,13 +94,15 @@ class Slots:
 
     def _keep(self, by: Place, told: Any) -> None:
         found: list[tuple[int, int, Place]] = []
-        known = [by]
+        named: list[Place] = []
         for first, last, *servers in told:
-            # A server that does not know its own name gives none.
-            places = [((host or b"").decode() or by[0], int(port)) for host, port, *_ in servers]
+            # A server that does not know its own name gives none, or a question mark.
+            places = [((host or b"?").decode().replace("?", by[0]), int(port)) for host, port, *_ in servers]
             found.append((int(first), int(last), places[0]))
-            known += places
+            named += places
         found.sort()
         self._firsts = [first for first, _, _ in found]
         self._ranges = [(last, place) for _, last, place in found]
-        self._known = list(dict.fromkeys(known))
+        known = [place for place in dict.fromkeys((*self._known, *named)) if place in named and place != by]
+        self._known = [*known, by]
+        self._mute &= set(self._known)

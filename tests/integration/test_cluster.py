@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from relay.store.durability import durability_problems, durability_unknown
 from relay.store.group_commit import GroupCommit
 from relay.store.hints import Hint, Hints
 from relay.store.transfers import Transfers
-from tests.fakes.servers import ClusterOf3
+from tests.fakes.servers import ClusterOf3, Server
 from tests.pipeline.caller import eventually
 
 CLAIM = Script.read("claim")
@@ -141,6 +142,63 @@ async def test_while_a_server_is_gone_the_others_answer_and_it_is_found_again(
             return True if await ask() == [(True, True)] * 60 else None
 
         await eventually(answered, "all of them answer")
+
+
+async def test_lost_hints_are_made_again_for_what_is_on_all_servers(client: ClusterClient) -> None:
+    for n in range(90):
+        await client.ask("ZADD", client.key(f"t:tr-{n}", "in"), 1, 1)
+        await client.ask("ZADD", client.key(f"r:ep_{n}", "due"), 1, "dlv")
+    hints = Hints(client)
+    assert await hints.rebuild() == 180
+    taken = await hints.take(Hint.PLAN, now_ms=1_000, until=2_000.5, most=400)
+    assert {claim.member for claim in taken} == {f"tr-{n}" for n in range(90)}
+
+
+@ITS_OWN
+async def test_what_has_no_key_is_asked_of_whoever_answers(client: ClusterClient, servers: ClusterOf3) -> None:
+    assert await client.plain.ping()
+    for gone in servers.servers:
+        gone.signal(signal.SIGKILL)
+        assert await client.plain.ping()
+        assert len(await client.plain.time()) == 2
+        gone.start()
+        await eventually(partial(_is_there, gone), "it is there again")
+
+
+async def _is_there(server: Server) -> bool | None:
+    return bool(server.info("server")) or None
+
+
+@ITS_OWN
+async def test_who_waits_for_a_server_that_hangs_holds_up_nobody_on_the_others(client: ClusterClient, servers: ClusterOf3) -> None:
+    """Also where some ask for both together, and more than there are connections."""
+    claims = GroupCommit(client, CLAIM)
+    tags = [f"e:{n}" for n in range(40)]
+    assert await asyncio.gather(*(claims((tag, "x")) for tag in tags)) == [b"x"] * 40
+    hung = servers.servers[0]
+    its = [tag for tag in tags if client.lane((tag,)) == ("127.0.0.1", hung.port)]
+    others = [tag for tag in tags if tag not in its]
+    hung.signal(signal.SIGSTOP)
+    try:
+        waits = [asyncio.create_task(claims((tag, "y"))) for tag in its]
+        both = asyncio.create_task(claims.many([(others[0], "y"), (its[0], "y")]))
+        single = [asyncio.create_task(client.ask("GET", client.key(tag))) for tag in its]
+        await asyncio.sleep(0)
+        assert await asyncio.gather(*(claims((tag, "y")) for tag in others)) == [b"x"] * len(others)
+        assert await asyncio.gather(*(client.ask("GET", client.key(tag)) for tag in others)) == [b"x"] * len(others)
+        assert not any(one.done() for one in (*waits, both, *single))
+        told = await asyncio.gather(*waits, both, *single, return_exceptions=True)
+        assert {type(one) for one in told} == {StoreUnavailable}
+    finally:
+        hung.signal(signal.SIGCONT)
+
+
+async def test_what_would_be_asked_of_one_server_and_means_all_is_refused(client: ClusterClient) -> None:
+    for refused in (client.ask("SCAN", 0), client.ask("DBSIZE"), client.ask("EVAL", "return 1", 0)):
+        with pytest.raises(NotImplementedError):
+            await refused
+    with pytest.raises(NotImplementedError):
+        client.redis.pipeline()
 
 
 async def test_nothing_is_confirmed_without_replicas(servers: ClusterOf3) -> None:

@@ -59,7 +59,7 @@ async def test_nobody_has_a_slot_before_the_map_is_read_or_that_nobody_serves() 
     assert await places(slots) == {(0, ("10.0.0.1", 6379)), (1, None)}
 
 
-@pytest.mark.parametrize("unnamed", [b"", None])
+@pytest.mark.parametrize("unnamed", [b"", None, b"?"])
 async def test_a_server_that_gives_no_name_has_the_one_it_was_asked_by(unnamed: bytes | None) -> None:
     slots = Slots(GIVEN, Told(n2=halves(unnamed, b"10.0.0.2")))
     await slots.learn(again=False)
@@ -100,6 +100,27 @@ async def test_it_is_read_from_a_replica_where_no_primary_answers() -> None:
     told.answers = {"10.0.0.3": halves(b"10.0.0.3", b"10.0.0.2")}
     await slots.learn(again=True)
     assert await places(slots) == {(0, ("10.0.0.3", 6379)), (1, ("10.0.0.2", 6379))}
+
+
+async def test_each_time_another_server_is_asked_since_one_that_was_cut_off_tells_what_was() -> None:
+    told = Told(n1=halves(b"n1", b"n2"), n2=halves(b"n1", b"n3", "n2"))
+    slots = Slots(GIVEN, told)
+    for _ in range(2):
+        await slots.learn(again=True)
+    assert told.asked == [("n1", 6379), ("n2", 6379)]
+    assert await places(slots) == {(0, ("n1", 6379)), (1, ("n3", 6379))}
+
+
+async def test_a_server_that_gave_no_answer_is_asked_after_the_others() -> None:
+    told = Told(n1=halves(b"n1", b"n2", "n3"), n3=halves(b"n1", b"n2", "n3"))
+    slots = Slots(GIVEN, told)
+    await slots.learn(again=False)
+    assert slots.servers[-1] == ("n1", 6379)
+    for _ in range(6):
+        await slots.learn(again=True)
+    assert told.asked.count(("n2", 6379)) == 1
+    slots.doubt(("n3", 6379))
+    assert slots.servers[0] == ("n1", 6379)
 
 
 async def test_a_cluster_whose_servers_all_moved_is_found_by_the_names_that_were_given() -> None:
