@@ -102,7 +102,7 @@ class ClusterClient(Client):
 
     def lane(self, op: Op) -> Hashable:
         """The server that has what an operation touches, as far as is known."""
-        return self._slots.of(self.key(str(op[0])))
+        return self._slots.of(_slot(self.key(str(op[0]))))
 
     async def batch(self, calls: Sequence[Call], *, confirm: bool = False) -> list[list[Any]]:
         """As `Client.batch`, in a round trip a call."""
@@ -178,18 +178,19 @@ class ClusterClient(Client):
         failed: list[int] = []
         first: Exception | None = None
         for at in wanted:
-            place = self._slots.of(keys[at])
+            slot = _slot(keys[at])
+            place = self._slots.of(slot)
             if place is None:
                 failed.append(at)
                 first = ResponseError("CLUSTERDOWN nobody has the slot")
             else:
-                places[place][key_slot(keys[at].encode())].append(at)
-        slots = [list(by_slot.values()) for by_slot in places.values()]
+                places[place][slot].append(at)
+        groups = [list(by_slot.values()) for by_slot in places.values()]
         done = await asyncio.gather(
-            *(send(self._node(place), each) for place, each in zip(places, slots, strict=True)), return_exceptions=True
+            *(send(self._node(place), each) for place, each in zip(places, groups, strict=True)), return_exceptions=True
         )
-        for place, each, outcome in zip(places, slots, done, strict=True):
-            asked = [at for slot in each for at in slot]
+        for place, each, outcome in zip(places, groups, done, strict=True):
+            asked = [at for group in each for at in group]
             if isinstance(outcome, BaseException):
                 if not isinstance(outcome, (RedisError, OSError, TimeoutError, StoreError)):
                     raise outcome
@@ -220,6 +221,10 @@ class ClusterClient(Client):
         return node
 
 
+def _slot(key: str) -> int:
+    return key_slot(key.encode())
+
+
 def _text(key: Arg) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
@@ -236,10 +241,10 @@ def _may_be_elsewhere(error: Exception, attempt: int, twice: bool) -> bool:
     all of whose connections wait for its answers."""
     if isinstance(error, StoreError):
         return False
-    if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
-        return str(error).partition(" ")[0] in _ELSEWHERE
     if isinstance(error, ReadOnlyError):
         return True
+    if isinstance(error, ResponseError):
+        return str(error).partition(" ")[0] in _ELSEWHERE
     if isinstance(error, (RedisTimeoutError, TimeoutError)) or isinstance(error.__cause__, TimeoutError):
         return twice and attempt == 0
     return twice

@@ -1,4 +1,4 @@
-"""Which server of a cluster has a key?
+"""Which server of a cluster has a slot?
 
 The map is read with CLUSTER SLOTS from any server that answers: from those that it has told of, each time from another,
 since one that was cut off tells what was, and then from those that the settings name, so that a cluster is found again
@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from relay.errors import StoreUnavailable
@@ -43,9 +42,8 @@ class Slots:
         """All that are known of, those that gave no answer last time at the end."""
         return sorted(self._known, key=self._mute.__contains__)
 
-    def of(self, key: str) -> Place | None:
-        """Who has the slot of a key; None when nobody is known to."""
-        slot = key_slot(key.encode())
+    def of(self, slot: int) -> Place | None:
+        """Who has a slot; None when nobody is known to."""
         at = bisect_right(self._firsts, slot) - 1
         if at < 0:
             return None
